@@ -1,0 +1,136 @@
+// Installs what package-lock.json says, and the pinned Node, if either is missing. Runs on Node 18 and later.
+
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+
+const windows = process.platform === 'win32'
+
+/** Packages may not run code at installation, except this one: it fetches the pinned Node. */
+const mayRunScripts = ['node']
+
+/**
+ * @param {string} root
+ * @returns {Promise<string>} the Node to run with
+ */
+export async function ensureInstalled(root) {
+  const reason = whyInstall(root)
+  if (reason !== null) await install(root, reason)
+  const node = join(root, 'node_modules', 'node', 'bin', windows ? 'node.exe' : 'node')
+  if (!existsSync(node)) await fetchNode(root)
+  if (existsSync(node)) return node
+  return fallback(root)
+}
+
+/** @param {string} root */
+function whyInstall(root) {
+  const wanted = readPackages(join(root, 'package-lock.json'))
+  if (wanted === null) throw new Error('package-lock.json is missing or damaged: restore it with git')
+  const present = readPackages(join(root, 'node_modules', '.package-lock.json'))
+  if (present === null) return 'Installing'
+  for (const [path, entry] of Object.entries(wanted)) {
+    if (path === '' || entry.optional || entry.peer) continue
+    if (present[path]?.version !== entry.version) return 'Updating'
+  }
+  return null
+}
+
+/** @param {string} file */
+function readPackages(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages
+  } catch {
+    return null
+  }
+}
+
+/**
+ * @param {string} root
+ * @param {string} verb
+ */
+async function install(root, verb) {
+  const total = topLevel(readPackages(join(root, 'package-lock.json')))
+  console.error(`${verb} ${total} packages from package-lock.json (once; no install scripts are run).`)
+  const started = Date.now()
+  const tty = process.stderr.isTTY === true
+  const timer = setInterval(
+    () => {
+      const line = `  ${countInstalled(root)} of about ${total}, ${Math.round((Date.now() - started) / 1000)} s`
+      process.stderr.write(tty ? `\r${line}` : `${line}\n`)
+    },
+    tty ? 500 : 5000,
+  )
+  const code = await npm(root, ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  clearInterval(timer)
+  if (tty) process.stderr.write('\r')
+  if (code !== 0) {
+    console.error('npm ci failed; its message is above. Is the package registry reachable?')
+    process.exit(1)
+  }
+  console.error(`Installed in ${Math.round((Date.now() - started) / 1000)} s.`)
+}
+
+/** @param {string} root */
+async function fetchNode(root) {
+  console.error(`Fetching the pinned Node (once; this shell has ${process.version}).`)
+  await npm(root, ['rebuild', ...mayRunScripts, '--ignore-scripts=false', '--loglevel=error'])
+}
+
+/**
+ * No pinned Node for this machine: the running one will do if it is new enough.
+ * @param {string} root
+ */
+function fallback(root) {
+  const range = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).engines.node
+  const [major = 0, minor = 0] = range.replace('>=', '').split('.').map(Number)
+  const [haveMajor = 0, haveMinor = 0] = process.versions.node.split('.').map(Number)
+  if (haveMajor > major || (haveMajor === major && haveMinor >= minor)) {
+    console.error(`The pinned Node could not be fetched; going on with ${process.version}.`)
+    return process.execPath
+  }
+  console.error(`The pinned Node could not be fetched, and ${process.version} is too old: install Node ${range}.`)
+  process.exit(1)
+}
+
+/**
+ * npm from the outer PATH: the Node under node_modules is about to be replaced.
+ * @param {string} root
+ * @param {string[]} args
+ * @returns {Promise<number>}
+ */
+function npm(root, args) {
+  const path = (process.env.PATH ?? '').split(delimiter).filter((entry) => !entry.includes('node_modules'))
+  const env = { ...process.env, PATH: path.join(delimiter) }
+  delete env.NODE_OPTIONS
+  return new Promise((resolve) => {
+    const child = spawn(windows ? 'npm.cmd' : 'npm', args, {
+      cwd: root,
+      env,
+      shell: windows,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    child.on('error', () => resolve(1))
+    child.on('exit', (code) => resolve(code ?? 1))
+  })
+}
+
+/** @param {Record<string, { optional?: boolean }>} packages */
+function topLevel(packages) {
+  return Object.entries(packages ?? {}).filter(
+    ([path, entry]) => path.split('node_modules/').length === 2 && !entry.optional,
+  ).length
+}
+
+/** @param {string} root */
+function countInstalled(root) {
+  try {
+    let count = 0
+    for (const entry of readdirSync(join(root, 'node_modules'))) {
+      if (entry.startsWith('.')) continue
+      count += entry.startsWith('@') ? readdirSync(join(root, 'node_modules', entry)).length : 1
+    }
+    return count
+  } catch {
+    return 0
+  }
+}
