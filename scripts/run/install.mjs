@@ -114,10 +114,12 @@ function npm(root, args) {
   })
 }
 
-/** @param {Record<string, { optional?: boolean }>} packages */
+/** @param {Record<string, { optional?: boolean, os?: string[], cpu?: string[] }>} packages */
 function topLevel(packages) {
+  const fits = (list, own) => list === undefined || list.includes(own)
   return Object.entries(packages ?? {}).filter(
-    ([path, entry]) => path.split('node_modules/').length === 2 && !entry.optional,
+    ([path, entry]) =>
+      path.split('node_modules/').length === 2 && fits(entry.os, process.platform) && fits(entry.cpu, process.arch),
   ).length
 }
 
