@@ -1,8 +1,8 @@
 // Installs what package-lock.json says, and the pinned Node, if either is missing. Runs on Node 18 and later.
 
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
 
 const windows = process.platform === 'win32'
 
@@ -18,8 +18,9 @@ export async function ensureInstalled(root) {
   if (reason !== null) await install(root, reason)
   const node = join(root, 'node_modules', 'node', 'bin', windows ? 'node.exe' : 'node')
   if (!existsSync(node)) await fetchNode(root)
-  if (existsSync(node)) return node
-  return fallback(root)
+  if (!existsSync(node)) return fallback(root)
+  await complete(root, dirname(node))
+  return node
 }
 
 /** @param {string} root */
@@ -29,7 +30,7 @@ function whyInstall(root) {
   const present = readPackages(join(root, 'node_modules', '.package-lock.json'))
   if (present === null) return 'Installing'
   for (const [path, entry] of Object.entries(wanted)) {
-    if (path === '' || entry.optional || entry.peer) continue
+    if (path === '' || entry.optional) continue
     if (present[path]?.version !== entry.version) return 'Updating'
   }
   return null
@@ -77,6 +78,25 @@ async function fetchNode(root) {
 }
 
 /**
+ * An old npm leaves out the native builds that ask for a newer Node than its own: add them under the pinned one.
+ * @param {string} root
+ * @param {string} nodeFolder
+ */
+async function complete(root, nodeFolder) {
+  const tried = join(root, 'node_modules', '.millrace-complete')
+  if (existsSync(tried)) return
+  const present = readPackages(join(root, 'node_modules', '.package-lock.json')) ?? {}
+  const wanted = Object.entries(readPackages(join(root, 'package-lock.json')))
+  const missing = wanted.filter(([path, entry]) => entry.optional && entry.os && fitsHere(entry) && !(path in present))
+  if (missing.length > 0) {
+    console.error(`Adding ${missing.length} native builds that this npm left out.`)
+    const args = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+    await npm(root, args, nodeFolder)
+  }
+  writeFileSync(tried, '')
+}
+
+/**
  * No pinned Node for this machine: the running one will do if it is new enough.
  * @param {string} root
  */
@@ -96,10 +116,12 @@ function fallback(root) {
  * npm from the outer PATH: the Node under node_modules is about to be replaced.
  * @param {string} root
  * @param {string[]} args
+ * @param {string} [nodeFolder] a Node to run npm with instead
  * @returns {Promise<number>}
  */
-function npm(root, args) {
+function npm(root, args, nodeFolder) {
   const path = (process.env.PATH ?? '').split(delimiter).filter((entry) => !entry.includes('node_modules'))
+  if (nodeFolder !== undefined) path.unshift(nodeFolder)
   const env = { ...process.env, PATH: path.join(delimiter) }
   delete env.NODE_OPTIONS
   return new Promise((resolve) => {
@@ -114,13 +136,25 @@ function npm(root, args) {
   })
 }
 
-/** @param {Record<string, { optional?: boolean, os?: string[], cpu?: string[] }>} packages */
+/** @param {Record<string, Entry>} packages */
 function topLevel(packages) {
-  const fits = (list, own) => list === undefined || list.includes(own)
   return Object.entries(packages ?? {}).filter(
-    ([path, entry]) =>
-      path.split('node_modules/').length === 2 && fits(entry.os, process.platform) && fits(entry.cpu, process.arch),
+    ([path, entry]) => path.split('node_modules/').length === 2 && fitsHere(entry),
   ).length
+}
+
+/**
+ * @typedef {{ version?: string, optional?: boolean, os?: string[], cpu?: string[], libc?: string[] }} Entry
+ * @param {Entry} entry
+ */
+function fitsHere({ os, cpu, libc }) {
+  const fits = (list, own) => list === undefined || list.includes(own)
+  return fits(os, process.platform) && fits(cpu, process.arch) && (libc === undefined || fits(libc, ownLibc()))
+}
+
+function ownLibc() {
+  if (process.platform !== 'linux') return ''
+  return readdirSync('/lib').some((name) => name.startsWith('ld-musl-')) ? 'musl' : 'glibc'
 }
 
 /** @param {string} root */
@@ -128,8 +162,8 @@ function countInstalled(root) {
   try {
     let count = 0
     for (const entry of readdirSync(join(root, 'node_modules'))) {
-      if (entry.startsWith('.')) continue
-      count += entry.startsWith('@') ? readdirSync(join(root, 'node_modules', entry)).length : 1
+      const names = entry.startsWith('@') ? readdirSync(join(root, 'node_modules', entry)) : [entry]
+      count += names.filter((name) => !name.startsWith('.')).length
     }
     return count
   } catch {
