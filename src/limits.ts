@@ -1,0 +1,55 @@
+/**
+ * Every bound in one place, with the relations between bounds asserted at load. Sizes are bytes, times milliseconds.
+ * Those a user may change are options with these as defaults; the rest are fixed parts of the design.
+ */
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const limits = {
+  /** One event's value. */
+  eventBytes: 1 * MiB,
+  /** One key, in bytes. */
+  keyBytes: 8 * KiB,
+  /** Nesting of one event; checked before it is parsed. */
+  jsonDepth: 64,
+  /** One HTTP body, as received and as inflated. */
+  bodyBytes: 8 * MiB,
+  bodyInflatedBytes: 32 * MiB,
+  /** An inflated body may be this many times its compressed size. */
+  inflateRatio: 200,
+  bodyEvents: 100_000,
+  headerBytes: 16 * KiB,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
+  connections: 4_096,
+  /** Ingest requests waiting for their commit, in bytes, per worker; past it the answer is 429. */
+  ingestQueueBytes: 64 * MiB,
+
+  /** One commit (DESIGN section 2). */
+  commitBytes: 16 * MiB,
+  /** What one task may stage before it must let a commit happen. */
+  taskStageBytes: 4 * MiB,
+  /** Rows and bytes of one batch of a stage. */
+  batchRows: 16_384,
+  batchBytes: 2 * MiB,
+  /** The longest a worker stages before it commits, while there is more to read. */
+  commitIntervalMs: 20,
+
+  segmentBytes: 64 * MiB,
+  checkpointBytes: 64 * MiB,
+  topicNameBytes: 200,
+  partitions: 1_024,
+
+  producerSessionMs: 7 * 24 * 60 * 60 * 1000,
+  producerSessions: 1_000_000,
+  producerAnswers: 5,
+
+  stateBytes: 512 * MiB,
+  snapshotBytes: 32 * MiB,
+  watchdogMs: 30_000,
+} as const
+
+if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit must hold at least two full tasks')
+if (limits.eventBytes * 2 > limits.taskStageBytes) throw new Error('a task must be able to stage at least two of the largest events')
+if (limits.commitBytes * 2 > limits.segmentBytes) throw new Error('a segment must hold at least two of the largest commits')
+if (limits.bodyBytes > limits.ingestQueueBytes) throw new Error('the ingest queue must hold at least the largest body')
