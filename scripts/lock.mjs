@@ -14,16 +14,24 @@ const missing = {}
 for (const [path, entry] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
     if (!isPlatformBuild(name) || !/^\d/.test(version) || isLocked(path, name)) continue
-    missing[`node_modules/${name}`] = { version, ...(entry.dev ? { dev: true } : {}), optional: true, ...platform(name) }
+    missing[`node_modules/${name}`] = {
+      version,
+      ...(entry.dev ? { dev: true } : {}),
+      optional: true,
+      ...platform(name),
+    }
   }
 }
 
 const names = Object.keys(missing)
 if (process.argv.includes('--check')) {
-  for (const name of names) console.error(`package-lock.json has no entry for ${name}: run node scripts/lock.mjs`)
+  for (const name of names)
+    console.error(`package-lock.json has no entry for ${name}: run node scripts/lock.mjs`)
   process.exit(names.length > 0 ? 1 : 0)
 }
-const all = Object.entries({ ...lock.packages, ...missing }).sort(([a], [b]) => a.localeCompare(b, 'en'))
+const all = Object.entries({ ...lock.packages, ...missing }).sort(([a], [b]) =>
+  a.localeCompare(b, 'en'),
+)
 lock.packages = Object.fromEntries(all)
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`)
 console.log(`${names.length} entries added.`)
@@ -38,7 +46,14 @@ function isPlatformBuild(name) {
 
 /** Names look like `@scope/binding-linux-arm64-musl`. */
 function platform(name) {
-  const [, os, cpu, abi = ''] = /(android|darwin|freebsd|linux|openharmony|sunos|win32|aix|netbsd|openbsd)-([a-z0-9]+)-?(\w*)/.exec(name)
-  const libc = abi.startsWith('musl') ? 'musl' : os === 'linux' && abi.startsWith('gnu') ? 'glibc' : null
+  const [, os, cpu, abi = ''] =
+    /(android|darwin|freebsd|linux|openharmony|sunos|win32|aix|netbsd|openbsd)-([a-z0-9]+)-?(\w*)/.exec(
+      name,
+    )
+  const libc = abi.startsWith('musl')
+    ? 'musl'
+    : os === 'linux' && abi.startsWith('gnu')
+      ? 'glibc'
+      : null
   return { os: [os], cpu: [cpu], ...(libc === null ? {} : { libc: [libc] }) }
 }

@@ -20,7 +20,11 @@ const tasks = {
   bench: { script: 'bench/main.ts', about: 'benchmarks' },
   sim: { script: 'tests/simulate/main.ts', about: 'the engine in a simulated world' },
   kill: { script: 'tests/crash/kill.ts', about: 'a real process, killed many times' },
-  dev: { script: 'src/cli/main.ts', fixed: ['dev'], about: 'a pipeline that restarts when its file changes' },
+  dev: {
+    script: 'src/cli/main.ts',
+    fixed: ['dev'],
+    about: 'a pipeline that restarts when its file changes',
+  },
   ci: { script: '.ci/run', about: 'everything, as the build machine runs it' },
 }
 
@@ -28,7 +32,8 @@ const [name = '', ...args] = process.argv.slice(2)
 const task = tasks[name]
 if (task === undefined) {
   console.error('Tasks:')
-  for (const [key, { about }] of Object.entries(tasks)) console.error(`  npm run ${key.padEnd(6)} ${about}`)
+  for (const [key, { about }] of Object.entries(tasks))
+    console.error(`  npm run ${key.padEnd(6)} ${about}`)
   process.exit(2)
 }
 
@@ -43,11 +48,16 @@ if (!existsSync(script)) {
 const condition = '--conditions=millrace-source'
 const env = { ...process.env }
 env.PATH = [dirname(node), join(root, 'node_modules', '.bin'), env.PATH ?? ''].join(delimiter)
-if (!(env.NODE_OPTIONS ?? '').includes(condition)) env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ''} ${condition}`.trim()
+if (!(env.NODE_OPTIONS ?? '').includes(condition))
+  env.NODE_OPTIONS = `${env.NODE_OPTIONS ?? ''} ${condition}`.trim()
 
 const isShell = readFileSync(script, 'utf8').startsWith('#!/usr/bin/env bash')
 const [command, head] = isShell ? ['bash', []] : [node, []]
-const child = spawn(command, [...head, script, ...(task.fixed ?? []), ...args], { cwd: root, env, stdio: 'inherit' })
+const child = spawn(command, [...head, script, ...(task.fixed ?? []), ...args], {
+  cwd: root,
+  env,
+  stdio: 'inherit',
+})
 
 // The terminal sends Ctrl-C to the whole group; a `kill` reaches only us. Pass it on, and wait for the child.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))

@@ -26,7 +26,8 @@ export async function ensureInstalled(root) {
 /** @param {string} root */
 function whyInstall(root) {
   const wanted = readPackages(join(root, 'package-lock.json'))
-  if (wanted === null) throw new Error('package-lock.json is missing or damaged: restore it with git')
+  if (wanted === null)
+    throw new Error('package-lock.json is missing or damaged: restore it with git')
   const present = readPackages(join(root, 'node_modules', '.package-lock.json'))
   if (present === null) return 'Installing'
   for (const [path, entry] of Object.entries(wanted)) {
@@ -51,7 +52,9 @@ function readPackages(file) {
  */
 async function install(root, verb) {
   const total = topLevel(readPackages(join(root, 'package-lock.json')))
-  console.error(`${verb} ${total} packages from package-lock.json (once; no install scripts are run).`)
+  console.error(
+    `${verb} ${total} packages from package-lock.json (once; no install scripts are run).`,
+  )
   const started = Date.now()
   const tty = process.stderr.isTTY === true
   const timer = setInterval(
@@ -61,7 +64,13 @@ async function install(root, verb) {
     },
     tty ? 500 : 5000,
   )
-  const code = await npm(root, ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'])
+  const code = await npm(root, [
+    'ci',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+  ])
   clearInterval(timer)
   if (tty) process.stderr.write('\r')
   if (code !== 0) {
@@ -87,10 +96,19 @@ async function complete(root, nodeFolder) {
   if (existsSync(tried)) return
   const present = readPackages(join(root, 'node_modules', '.package-lock.json')) ?? {}
   const wanted = Object.entries(readPackages(join(root, 'package-lock.json')))
-  const missing = wanted.filter(([path, entry]) => entry.optional && entry.os && fitsHere(entry) && !(path in present))
+  const missing = wanted.filter(
+    ([path, entry]) => entry.optional && entry.os && fitsHere(entry) && !(path in present),
+  )
   if (missing.length > 0) {
     console.error(`Adding ${missing.length} native builds that this npm left out.`)
-    const args = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+    const args = [
+      'install',
+      '--no-save',
+      '--ignore-scripts',
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+    ]
     await npm(root, args, nodeFolder)
   }
   writeFileSync(tried, '')
@@ -108,7 +126,9 @@ function fallback(root) {
     console.error(`The pinned Node could not be fetched; going on with ${process.version}.`)
     return process.execPath
   }
-  console.error(`The pinned Node could not be fetched, and ${process.version} is too old: install Node ${range}.`)
+  console.error(
+    `The pinned Node could not be fetched, and ${process.version} is too old: install Node ${range}.`,
+  )
   process.exit(1)
 }
 
@@ -120,7 +140,9 @@ function fallback(root) {
  * @returns {Promise<number>}
  */
 function npm(root, args, nodeFolder) {
-  const path = (process.env.PATH ?? '').split(delimiter).filter((entry) => !entry.includes('node_modules'))
+  const path = (process.env.PATH ?? '')
+    .split(delimiter)
+    .filter((entry) => !entry.includes('node_modules'))
   if (nodeFolder !== undefined) path.unshift(nodeFolder)
   const env = { ...process.env, PATH: path.join(delimiter) }
   delete env.NODE_OPTIONS
@@ -149,7 +171,11 @@ function topLevel(packages) {
  */
 function fitsHere({ os, cpu, libc }) {
   const fits = (list, own) => list === undefined || list.includes(own)
-  return fits(os, process.platform) && fits(cpu, process.arch) && (libc === undefined || fits(libc, ownLibc()))
+  return (
+    fits(os, process.platform) &&
+    fits(cpu, process.arch) &&
+    (libc === undefined || fits(libc, ownLibc()))
+  )
 }
 
 function ownLibc() {
