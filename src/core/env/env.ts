@@ -39,11 +39,24 @@ export interface Timers {
 }
 
 export type DiskErrorCode =
-  | 'ENOENT' | 'EEXIST' | 'EIO' | 'ENOSPC' | 'EDQUOT' | 'EACCES' | 'EROFS' | 'EMFILE' | 'EFBIG' | 'ENOTDIR' | 'ENOTEMPTY' | 'EINVAL' | 'EISDIR' | 'EPERM'
+  | 'ENOENT'
+  | 'EEXIST'
+  | 'EIO'
+  | 'ENOSPC'
+  | 'EDQUOT'
+  | 'EACCES'
+  | 'EROFS'
+  | 'EMFILE'
+  | 'EFBIG'
+  | 'ENOTDIR'
+  | 'ENOTEMPTY'
+  | 'EINVAL'
+  | 'EISDIR'
+  | 'EPERM'
 
 /** The one error disk operations throw. */
 export class DiskError extends Error {
-  readonly code: DiskErrorCode | string
+  readonly code: DiskErrorCode | (string & {})
   readonly operation: string
   readonly path: string
   constructor(code: string, operation: string, path: string) {

@@ -90,7 +90,10 @@ function space(path: string): { free: number; total: number } {
 export function realDisk(): Disk {
   return {
     open: (path, mode) =>
-      new RealFile(path, diskCall('open', path, () => fs.openSync(path, flags[mode], 0o640))),
+      new RealFile(
+        path,
+        diskCall('open', path, () => fs.openSync(path, flags[mode], 0o640)),
+      ),
     exists: (path) => fs.existsSync(path),
     list,
     mkdir: (path) => {

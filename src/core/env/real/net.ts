@@ -107,7 +107,7 @@ function send(request: NetRequest, url: URL, agents: Connections): Promise<NetAn
     }, request.timeoutMs)
     const options = {
       method: request.method,
-      headers: { ...request.headers, 'content-length': String(request.body?.length ?? 0) },
+      headers: withLength(request),
       agent: secure ? agents.https : agents.http,
     }
     try {
@@ -129,6 +129,11 @@ function send(request: NetRequest, url: URL, agents: Connections): Promise<NetAn
     })
     outgoing.end(request.body)
   })
+}
+
+function withLength({ headers, body, method }: NetRequest): Record<string, string> {
+  const bodiless = body === undefined && (method === 'GET' || method === 'HEAD')
+  return bodiless ? { ...headers } : { ...headers, 'content-length': String(body?.length ?? 0) }
 }
 
 function collect(

@@ -18,7 +18,10 @@ export function realRandom(): Random {
   return {
     float: () => ((word() >>> 5) * 0x4000000 + (word() >>> 6)) / 0x20000000000000,
     int: (bound) => {
-      assert(Number.isSafeInteger(bound) && bound > 0, () => `random.int: bound ${bound} is not positive`)
+      assert(
+        Number.isSafeInteger(bound) && bound > 0,
+        () => `random.int: bound ${bound} is not positive`,
+      )
       return bound === 1 ? 0 : randomInt(bound)
     },
     bytes: (length) => new Uint8Array(randomBytes(length)),

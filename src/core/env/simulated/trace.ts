@@ -1,0 +1,38 @@
+import { crc32 } from 'node:zlib'
+
+/** What happened in a run, as a hash of all of it and the text of the last of it. */
+export class Trace {
+  readonly #kept: string[] = []
+  readonly #keep: number
+  #low = 0
+  #high = 0xffffffff
+  #count = 0
+
+  constructor(keep: number) {
+    this.#keep = keep
+  }
+
+  add(line: string): void {
+    this.#count += 1
+    this.#low = crc32(line, this.#low)
+    this.#high = crc32(line, Math.imul(this.#high ^ this.#count, 0x9e3779b1) >>> 0)
+    this.#kept.push(line)
+    // Cut in large pieces: shifting one line off at each step would cost the length of the array.
+    if (this.#kept.length >= 2 * this.#keep) this.#kept.splice(0, this.#keep)
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Equal for two runs that did the same things in the same order. */
+  get hash(): string {
+    const hex = (word: number): string => word.toString(16).padStart(8, '0')
+    return hex(this.#low) + hex(this.#high) + hex(this.#count)
+  }
+
+  /** The last lines, oldest first. */
+  get last(): readonly string[] {
+    return this.#kept.slice(-this.#keep)
+  }
+}
