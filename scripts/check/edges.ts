@@ -1,0 +1,40 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Check } from './finding.ts'
+
+/**
+ * The files of src/ that may touch what everything else takes from Env, beside src/core/env/real/.
+ * One place, one reason each. An entry that is no longer needed fails the check.
+ */
+export interface Edge {
+  file: string
+  /** Node modules, packages or globals, as the code writes them: `node:worker_threads`, `process`, `Date.now`. */
+  uses: string[]
+  why: string
+}
+
+const list: Edge[] = []
+
+export function allowed(file: string, what: string): boolean {
+  return list.some((edge) => edge.file === file && edge.uses.includes(what))
+}
+
+export const edges: Check = {
+  name: 'edges',
+  run: (root) => staleEdges(root, list),
+}
+
+export function staleEdges(root: string, entries: Edge[]): ReturnType<Check['run']> {
+  return entries.flatMap(({ file, uses }) => {
+    const path = join(root, file)
+    const text = existsSync(path) ? readFileSync(path, 'utf8') : ''
+    return uses
+      .filter((what) => !text.includes(what))
+      .map((what) => ({
+        file: 'scripts/check/edges.ts',
+        line: 1,
+        rule: 'edges',
+        message: `${file} does not use ${what}: remove it from the list`,
+      }))
+  })
+}
