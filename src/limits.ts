@@ -47,6 +47,20 @@ export const limits = {
   stateBytes: 512 * MiB,
   snapshotBytes: 32 * MiB,
   watchdogMs: 30_000,
+
+  /** One delivery to a sink, unless the sink asks for less. */
+  deliverRows: 1_000,
+  deliverBytes: 1 * MiB,
+  /** Deliveries of one sink under way at once on one worker, each of another partition. */
+  deliverInFlight: 8,
+  /** A sink that fails is tried again after this, doubled each time up to the longest, with jitter. */
+  deliverBackoffMs: 100,
+  deliverBackoffMaxMs: 30_000,
+  /** What retention spares for a sink that does not take it, where the sink does not say. */
+  holdMs: 7 * 24 * 60 * 60 * 1000,
+  holdBytes: 4 * 1024 * MiB,
+  sinkColumns: 500,
+  sinkColumnName: 255,
 } as const
 
 if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit must hold at least two full tasks')

@@ -10,6 +10,7 @@
  *    rebuilt from the log before the next `step`.
  *  - R4 What is shown outside (HTTP answers, sink deliveries of results) waits for `committed`.
  */
+import type { MillraceError } from '../errors.ts'
 import type { CommitResult, Writer } from '../log/log.ts'
 
 /** Committed counters of one task (I11): read = processed + deadLettered + late + skipped + shed + expired. */
@@ -25,7 +26,8 @@ export interface TaskCounters {
   emitted: number
 }
 
-export type TaskStatus = 'running' | 'paused' | 'failed' | 'behind-retention' | 'finished'
+/** `retrying`: a sink or source does not answer; the task goes on by itself. */
+export type TaskStatus = 'running' | 'retrying' | 'paused' | 'failed' | 'behind-retention' | 'finished'
 
 export interface TaskReport {
   readonly id: string
@@ -38,6 +40,16 @@ export interface TaskReport {
   readonly stateKeys: number
   readonly stateBytes: number
   readonly error?: { readonly code: string; readonly message: string }
+  /** Deliver tasks, since this process started: times from a record's append to its delivery, and failed attempts. */
+  readonly delivery?: DeliveryReport
+}
+
+export interface DeliveryReport {
+  /** Upper bounds in milliseconds; `counts` has one more entry, for what is above the last. */
+  readonly boundsMs: readonly number[]
+  readonly counts: readonly number[]
+  readonly sumMs: number
+  readonly failures: number
 }
 
 export interface StepBudget {
@@ -53,13 +65,14 @@ export interface Runner {
   /** Opens readers and stores, reads committed positions, restores state. Called once, and again after `reset`. */
   open(): Promise<void>
   step(budget: StepBudget): StepResult
-  /** Bytes this runner would add to a commit now. */
+  /** Bytes this runner would add to a commit now; 0 only when it has nothing at all to commit. */
   readonly stagedBytes: number
   /** Monotonic time at which an idle runner wants to be stepped again; undefined for only when data arrives. */
   readonly wakeAt: number | undefined
   stage(writer: Writer): void
   committed(result: Extract<CommitResult, { outcome: 'committed' }>): void
-  reset(): void
+  /** `cause`: why; an ingest runner gives it to the requests that were waiting for the commit. */
+  reset(cause?: MillraceError): void
   /** Resolves when new input may be there; the worker races these. */
   wait(signal: AbortSignal): Promise<void>
   pause(task: string): void

@@ -11,6 +11,10 @@
  *  - K3 `deliver` that throws leaves it unknown what arrived; the same records are delivered again, to a reopened writer.
  *  - K4 A transactional writer refuses to write when a newer epoch has opened it (I8), or when the stored position is not
  *    `batch.from`.
+ *  - K5 A transactional writer stores what it rejected with the position behind it, until the next delivery: whoever
+ *    opens it after a crash still learns of those rows.
+ *  - K6 `open` and `deliver` throw a MillraceError of a kind other than `unavailable` where trying again cannot help;
+ *    its `details.retryAfterMs` on `unavailable` is the least wait. Any other error counts as `unavailable`.
  */
 import type { Env } from '../core/env/env.ts'
 
@@ -40,9 +44,17 @@ export interface Rejected {
   readonly message: string
 }
 
+/** What a transactional sink knows of a partition. */
+export interface StoredPosition {
+  /** Records below it are applied, except those rejected. */
+  readonly offset: number
+  /** Of the last delivery, those that were not applied. */
+  readonly rejected: readonly { readonly offset: number; readonly code: string; readonly message: string }[]
+}
+
 export interface SinkContext {
   readonly env: Env
-  /** Identity of the data directory; a stored position of another one is refused. */
+  /** Identity of the data directory and of the topic in it; a stored position of another one is refused. */
   readonly logId: string
   readonly pipeline: string
   /** Stable name of the sink within the pipeline. */
@@ -54,7 +66,7 @@ export interface SinkContext {
 
 export interface SinkWriter {
   /** Transactional sinks: the position stored beside the rows, per partition; undefined where there is none yet. */
-  stored?(partition: number): Promise<number | undefined>
+  stored?(partition: number): Promise<StoredPosition | undefined>
   /** Records that can never be accepted come back as rejected, all others were applied. Throws for what may pass later. */
   deliver(batch: SinkBatch): Promise<readonly Rejected[]>
   close(): Promise<void>
@@ -73,6 +85,8 @@ export interface Sink {
   readonly guarantee: Guarantee
   readonly describe: string
   readonly hold?: Hold
+  /** The most records and value bytes of one delivery; limits.deliver… where absent. */
+  readonly batch?: { readonly rows: number; readonly bytes: number }
   /** Key fields that identify a row, where the sink needs them; checked against the stream's fields by the plan. */
   readonly keyFields?: readonly string[]
   /** Sinks served by the main thread from the topic itself (websocket): the path clients connect to. */
