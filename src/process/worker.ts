@@ -1,0 +1,334 @@
+/**
+ * The loop of one worker: its runners step in turn, and what they staged is committed at once through the one writer
+ * this worker owns. Nothing here knows what a runner does.
+ */
+import type { Env } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import type { CommitResult, Log, Writer } from '../log/log.ts'
+import type { Runner, StepBudget } from './runner.ts'
+
+/** What a worker is doing. Only in `working` can user code hold it up: that is where a watchdog counts. */
+export type WorkerPhase = 'opening' | 'working' | 'committing' | 'idle' | 'disk full'
+
+/** A runner that stopped for good; the other runners of its pipeline on this worker stopped with it. */
+export interface RunnerFailure {
+  readonly runner: string
+  readonly error: MillraceError
+}
+
+/** Why a worker ended. After `fenced` a newer owner has its tasks; after `closed` the log is gone. */
+export type WorkerEnd =
+  | { readonly why: 'stopped' }
+  | { readonly why: 'fenced' | 'closed'; readonly error: MillraceError }
+
+export interface WorkerLimits {
+  /** The longest it stages, in milliseconds, while there is more to read. Default 20. */
+  readonly commitIntervalMs: number
+  /** A commit holds at most this, unless one runner alone staged more. Default 16 MiB. */
+  readonly commitBytes: number
+  /** Rows and bytes one runner may read in one step. */
+  readonly step: StepBudget
+}
+
+export interface WorkerOptions {
+  readonly env: Env
+  readonly log: Log
+  /** Identity of this worker's writer: opening it fences the one before (L3). */
+  readonly owner: string
+  readonly runners: readonly Runner[]
+  readonly options?: Partial<WorkerLimits>
+  /** Called whenever the phase may have changed, and at every turn of the loop. */
+  readonly onBeat?: (phase: WorkerPhase) => void
+  readonly onFailed?: (failure: RunnerFailure) => void
+  /** Ends the worker at the next batch boundary, after a last commit. */
+  readonly signal: AbortSignal
+}
+
+const defaults: WorkerLimits = {
+  commitIntervalMs: limits.commitIntervalMs,
+  commitBytes: limits.commitBytes,
+  step: { rows: limits.batchRows, bytes: limits.batchBytes },
+}
+
+const firstBackoffMs = 50
+const longestBackoffMs = 5_000
+
+/** Runs until the signal aborts, the writer is fenced or the log is closed. Closes runners and writer before it returns. */
+export function runWorker(options: WorkerOptions): Promise<WorkerEnd> {
+  return new Worker(options).run()
+}
+
+/** What the loop does after a round of steps. Pure, so that it can be tested without a clock. */
+export function afterRound(facts: {
+  /** Bytes staged by all runners; 0 = nothing to commit. */
+  readonly staged: number
+  /** Some runner has more to read. */
+  readonly more: boolean
+  /** Some runner cannot go on before a commit. */
+  readonly full: boolean
+  /** Milliseconds since something was first staged. */
+  readonly age: number
+  readonly intervalMs: number
+}): 'step' | 'commit' | 'wait' {
+  if (facts.staged === 0) return facts.more ? 'step' : 'wait'
+  return facts.full || !facts.more || facts.age >= facts.intervalMs ? 'commit' : 'step'
+}
+
+/** A refused commit ends the worker, or is tried again when there may be space. */
+export function afterRefusal(error: MillraceError): 'fenced' | 'full' | 'closed' {
+  if (error.kind === 'fenced') return 'fenced'
+  return error.kind === 'unavailable' ? 'full' : 'closed'
+}
+
+type Turn =
+  | { readonly next: 'go on' }
+  | { readonly next: 'reset'; readonly cause: MillraceError; readonly full: boolean }
+  | { readonly next: 'end'; readonly end: WorkerEnd }
+
+const goOn: Turn = { next: 'go on' }
+
+class Worker {
+  readonly #env: Env
+  readonly #options: WorkerOptions
+  readonly #limits: WorkerLimits
+  /** Runners that did not fail, in the order they take turns. */
+  #live: Runner[]
+  #writer: Writer | undefined
+  #first = 0
+  #stagedSince: number | undefined
+  #retries = 0
+  #idleTurns = 0
+
+  constructor(options: WorkerOptions) {
+    this.#env = options.env
+    this.#options = options
+    this.#limits = { ...defaults, ...options.options }
+    this.#live = [...options.runners]
+  }
+
+  async run(): Promise<WorkerEnd> {
+    const { signal } = this.#options
+    let end: WorkerEnd | undefined
+    try {
+      while (end === undefined) {
+        let turn = await this.#open()
+        while (turn.next === 'go on' && !signal.aborted) turn = await this.#turn()
+        if (turn.next === 'go on') turn = await this.#lastCommit()
+        if (turn.next === 'end') end = turn.end
+        else if (turn.next === 'go on' || signal.aborted) end = { why: 'stopped' }
+        else await this.#startOver(turn.cause, turn.full)
+      }
+      return end
+    } finally {
+      for (const runner of this.#options.runners) await runner.close()
+      await this.#writer?.close()
+    }
+  }
+
+  async #open(): Promise<Turn> {
+    this.#beat('opening')
+    try {
+      this.#writer = await this.#options.log.open(this.#options.owner)
+    } catch (error) {
+      const cause = asMillraceError(error)
+      if (cause.kind === 'unavailable') return { next: 'reset', cause, full: true }
+      return {
+        next: 'end',
+        end: { why: cause.kind === 'fenced' ? 'fenced' : 'closed', error: cause },
+      }
+    }
+    for (const runner of [...this.#live]) {
+      if (!this.#live.includes(runner)) continue
+      try {
+        await runner.open()
+      } catch (error) {
+        const cause = asMillraceError(error)
+        if (cause.kind === 'unavailable') return { next: 'reset', cause, full: true }
+        this.#fail(runner, cause)
+      }
+    }
+    return goOn
+  }
+
+  /** One round of steps, and what follows from it. */
+  async #turn(): Promise<Turn> {
+    this.#beat('working')
+    const { more, full } = this.#round()
+    const staged = this.#staged()
+    const now = this.#env.clock.monotonic()
+    if (staged > 0) this.#stagedSince ??= now
+    const age = now - (this.#stagedSince ?? now)
+    const next = afterRound({ staged, more, full, age, intervalMs: this.#limits.commitIntervalMs })
+    if (next !== 'wait') this.#idleTurns = 0
+    if (next === 'commit') return this.#commit()
+    if (next === 'wait') await this.#idle()
+    else await this.#env.timers.yield()
+    return goOn
+  }
+
+  #round(): { more: boolean; full: boolean } {
+    const runners = this.#inTurn()
+    let more = false
+    for (const runner of runners) {
+      // Half a commit is kept free for what one more step may stage.
+      if (this.#staged() >= this.#limits.commitBytes / 2) return { more, full: true }
+      if (!this.#live.includes(runner)) continue
+      try {
+        const result = runner.step(this.#limits.step)
+        if (result === 'full') return { more, full: true }
+        if (result === 'worked') more = true
+      } catch (error) {
+        this.#fail(runner, asMillraceError(error))
+      }
+    }
+    return { more, full: false }
+  }
+
+  async #commit(): Promise<Turn> {
+    const writer = this.#writer
+    if (writer === undefined) return goOn
+    const staged: Runner[] = []
+    for (const runner of this.#inTurn()) {
+      const bytes = runner.stagedBytes
+      if (bytes === 0) continue
+      if (staged.length > 0 && writer.stagedBytes + bytes > this.#limits.commitBytes) continue
+      try {
+        runner.stage(writer)
+        staged.push(runner)
+      } catch (error) {
+        // Part of it may have reached the writer: only a new writer forgets it.
+        const cause = asMillraceError(error)
+        this.#fail(runner, cause)
+        return { next: 'reset', cause, full: false }
+      }
+    }
+    // The runner after the one that began now begins the next time, so that none is left out twice.
+    this.#first++
+    this.#beat('committing')
+    const result = await writer.commit()
+    if (result.outcome !== 'committed') return refusal(result)
+    this.#stagedSince = undefined
+    this.#retries = 0
+    for (const runner of staged) {
+      try {
+        runner.committed(result)
+      } catch (error) {
+        this.#fail(runner, asMillraceError(error))
+      }
+    }
+    return goOn
+  }
+
+  /** What stands at a batch boundary when the worker is told to stop is not thrown away. */
+  async #lastCommit(): Promise<Turn> {
+    let turn = goOn
+    while (turn.next === 'go on' && this.#staged() > 0) turn = await this.#commit()
+    return turn
+  }
+
+  /** Waits for input, for the earliest time a runner asked for, or for the end. */
+  async #idle(): Promise<void> {
+    // A runner that wakes for nothing must not keep timers and messages from being served.
+    if (this.#idleTurns++ > 0) await this.#env.timers.yield()
+    const { signal } = this.#options
+    if (signal.aborted) return
+    this.#beat('idle')
+    const stop = new AbortController()
+    const onAbort = (): void => stop.abort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const wakes = this.#live.map((runner) =>
+      runner.wait(stop.signal).catch((error: unknown) => {
+        if (!stop.signal.aborted) this.#fail(runner, asMillraceError(error))
+      }),
+    )
+    const wakeAt = earliest(this.#live)
+    if (wakeAt < Infinity) {
+      wakes.push(
+        this.#env.timers.sleep(Math.max(0, wakeAt - this.#env.clock.monotonic()), stop.signal),
+      )
+    }
+    wakes.push(
+      new Promise((resolve) =>
+        stop.signal.addEventListener('abort', () => resolve(), { once: true }),
+      ),
+    )
+    await Promise.race(wakes)
+    stop.abort()
+    signal.removeEventListener('abort', onAbort)
+  }
+
+  /** Forgets everything that is not committed; the next `#open` reads back what is. */
+  async #startOver(cause: MillraceError, full: boolean): Promise<void> {
+    this.#stagedSince = undefined
+    for (const runner of [...this.#live]) this.#resetRunner(runner, cause)
+    await this.#writer?.close()
+    this.#writer = undefined
+    if (!full && this.#retries === 0) {
+      this.#retries = 1
+      return
+    }
+    const backoff = Math.min(longestBackoffMs, firstBackoffMs * 2 ** Math.min(this.#retries++, 16))
+    this.#beat(full ? 'disk full' : 'opening')
+    await this.#env.timers.sleep(backoff, this.#options.signal)
+  }
+
+  /** A runner that threw has an unknown inside: it and its pipeline stop here, the others go on. */
+  #fail(runner: Runner, error: MillraceError): void {
+    if (!this.#live.includes(runner)) return
+    const group = groupOf(runner.id)
+    const stopped = this.#live.filter((other) => other === runner || groupOf(other.id) === group)
+    this.#live = this.#live.filter((other) => !stopped.includes(other))
+    for (const other of stopped) {
+      this.#resetRunner(other, error)
+      this.#options.onFailed?.({ runner: other.id, error })
+    }
+  }
+
+  #resetRunner(runner: Runner, cause: MillraceError): void {
+    try {
+      runner.reset(cause)
+    } catch (error) {
+      this.#fail(runner, asMillraceError(error))
+    }
+  }
+
+  #staged(): number {
+    let bytes = 0
+    for (const runner of this.#live) bytes += runner.stagedBytes
+    return bytes
+  }
+
+  #inTurn(): Runner[] {
+    const first = this.#live.length === 0 ? 0 : this.#first % this.#live.length
+    return [...this.#live.slice(first), ...this.#live.slice(0, first)]
+  }
+
+  #beat(phase: WorkerPhase): void {
+    this.#options.onBeat?.(phase)
+  }
+}
+
+function refusal(result: Exclude<CommitResult, { outcome: 'committed' }>): Turn {
+  if (result.outcome === 'unknown') return { next: 'reset', cause: result.error, full: false }
+  const why = afterRefusal(result.error)
+  if (why === 'full') return { next: 'reset', cause: result.error, full: true }
+  return { next: 'end', end: { why, error: result.error } }
+}
+
+/** The pipeline a runner belongs to; every ingest stands alone, since several pipelines may share its topic. */
+function groupOf(id: string): string {
+  return id.startsWith('ingest/') ? id : (id.split('/', 1)[0] ?? id)
+}
+
+function earliest(runners: readonly Runner[]): number {
+  let at = Infinity
+  for (const runner of runners) at = Math.min(at, runner.wakeAt ?? Infinity)
+  return at
+}
+
+function asMillraceError(error: unknown): MillraceError {
+  if (error instanceof MillraceError) return error
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return new MillraceError('MR6000', `${what}.`, { cause: error })
+}
