@@ -13,11 +13,15 @@ export const limits = {
   /** Nesting of one event; checked before it is parsed. */
   jsonDepth: 64,
   /** One HTTP body, as received and as inflated. */
-  bodyBytes: 8 * MiB,
-  bodyInflatedBytes: 32 * MiB,
+  bodyBytes: 6 * MiB,
+  bodyInflatedBytes: 6 * MiB,
   /** An inflated body may be this many times its compressed size. */
   inflateRatio: 200,
   bodyEvents: 100_000,
+  /** A body with more refused events than this is refused as a whole, so that the answer stays small. */
+  bodyRefusals: 1_000,
+  /** Dead letters that one body may become; past it the body is refused as a whole. */
+  bodyLetterBytes: 1 * MiB,
   headerBytes: 16 * KiB,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
@@ -43,6 +47,8 @@ export const limits = {
   producerSessionMs: 7 * 24 * 60 * 60 * 1000,
   producerSessions: 1_000_000,
   producerAnswers: 5,
+  /** Answers of one producer kept for its retries, in bytes; the last one is kept whatever its size. */
+  producerAnswerBytes: 64 * KiB,
 
   stateBytes: 512 * MiB,
   snapshotBytes: 32 * MiB,
@@ -66,4 +72,5 @@ export const limits = {
 if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit must hold at least two full tasks')
 if (limits.eventBytes * 2 > limits.taskStageBytes) throw new Error('a task must be able to stage at least two of the largest events')
 if (limits.commitBytes * 2 > limits.segmentBytes) throw new Error('a segment must hold at least two of the largest commits')
+if (2 * limits.bodyInflatedBytes + 24 * limits.bodyEvents + limits.bodyLetterBytes > limits.commitBytes) throw new Error('a commit must hold the largest body: values, keys as long as them, lengths and timestamps')
 if (limits.bodyBytes > limits.ingestQueueBytes) throw new Error('the ingest queue must hold at least the largest body')
