@@ -59,8 +59,10 @@ const child = spawn(command, [...head, script, ...(task.fixed ?? []), ...args], 
   stdio: 'inherit',
 })
 
-// The terminal sends Ctrl-C to the whole group; a `kill` reaches only us. Pass it on, and wait for the child.
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
+// A terminal sends Ctrl-C to the child as well; a `kill` reaches only this process. Pass that on, and wait.
+process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
+process.on('SIGTERM', () => child.kill('SIGTERM'))
+process.on('SIGHUP', () => child.kill('SIGHUP'))
 child.on('error', (error) => {
   console.error(`Could not start ${script.split(sep).slice(-2).join('/')}: ${error.message}`)
   process.exit(1)

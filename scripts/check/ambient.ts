@@ -1,5 +1,5 @@
 import { Visitor } from 'oxc-parser'
-import { allowed } from './edges.ts'
+import { allowed, edgeFile } from './edges.ts'
 import type { Check, Finding } from './finding.ts'
 import { lineAt, sources, type Import, type Source } from './source.ts'
 
@@ -25,6 +25,11 @@ const pureModules = new Set([
 const ambientNames: Record<string, RegExp> = {
   'node:crypto': /^(random.*|webcrypto|generate.*|default|\*)$/,
   'node:perf_hooks': /^(performance|monitorEventLoopDelay|default|\*)$/,
+}
+
+/** Names of the other modules that compute only. */
+const pureNames: Record<string, RegExp> = {
+  'node:net': /^(isIP|isIPv4|isIPv6|BlockList)$/,
 }
 
 /** Packages that open sockets or files. */
@@ -59,7 +64,7 @@ function outsideImports({ file, imports }: Source): Finding[] {
     if (one.typeOnly || !reachesOutside(one) || allowed(file, one.specifier)) return []
     const base = one.specifier.replace(/\/promises$/, '')
     const use = replacements[base] ?? 'a contract'
-    const message = `${one.specifier} reaches outside: use ${use}, or name the file and the reason in scripts/check/edges.ts`
+    const message = `${one.specifier} reaches outside: use ${use}, or give the reason in ${edgeFile}`
     return [{ file, line: one.line, rule: 'ambient', message }]
   })
 }
@@ -67,6 +72,8 @@ function outsideImports({ file, imports }: Source): Finding[] {
 function reachesOutside({ specifier, names }: Import): boolean {
   const suspect = ambientNames[specifier]
   if (suspect !== undefined) return names.some((name) => suspect.test(name))
+  const harmless = pureNames[specifier]
+  if (harmless !== undefined && names.every((name) => harmless.test(name))) return false
   if (specifier.startsWith('node:')) return !pureModules.has(specifier)
   return edgePackages.has(specifier)
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { command, tool } from './command.ts'
-import { allowed } from './edges.ts'
+import { allowed, edgeFile } from './edges.ts'
 import type { Check, Finding } from './finding.ts'
 import { codeFolders } from './source.ts'
 
@@ -45,10 +45,20 @@ export const lint: Check = {
         file: filename,
         line: labels[0]?.span.line ?? 1,
         rule: /\((.+)\)$/.exec(rule)?.[1] ?? rule,
-        message: help === undefined ? message : `${message.replace(/\.$/, '')}. ${help}`,
+        message: message.replace(/\.$/, ''),
+        help: help ?? '',
       }))
       .filter(({ file, rule, message }) => !isAllowed(file, rule, message))
+      .map(({ help, ...finding }) => ({ ...finding, message: withHelp(finding, help) }))
   },
+}
+
+function withHelp({ rule, message }: { rule: string; message: string }, help: string): string {
+  // The ban itself names the replacement; for globals oxlint's own advice would contradict it.
+  if (rule === 'no-restricted-globals') return `${message}. Or give the reason in ${edgeFile}`
+  if (rule === 'no-restricted-properties')
+    return `${message}. ${help} Or give the reason in ${edgeFile}`
+  return help === '' ? message : `${message}. ${help}`
 }
 
 function isAllowed(file: string, rule: string, message: string): boolean {

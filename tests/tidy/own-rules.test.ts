@@ -134,6 +134,7 @@ describe('ambient', () => {
         "import { crc32 } from 'node:zlib'",
         "import { randomUUID } from 'node:crypto'",
         "import { performance } from 'node:perf_hooks'",
+        "import { isIP } from 'node:net'",
       ].join('\n'),
     })
     expect(places(found)).toEqual(['src/log/a.ts:3 ambient', 'src/log/a.ts:4 ambient'])
