@@ -139,8 +139,7 @@ class DiskView implements Disk {
 
   stat(path: string): { size: number; mtimeMs: number; inode: number } {
     return this.#perform('stat', path, () => {
-      const node = this.#disk.find(path)
-      if (node === undefined) throw new DiskError('ENOENT', 'stat', path)
+      const node = this.#node('stat', path)
       if (node.kind === 'directory') return { size: 0, mtimeMs: 0, inode: node.id }
       return { size: node.volatile.size, mtimeMs: node.modifiedMs, inode: node.id }
     })
@@ -148,7 +147,7 @@ class DiskView implements Disk {
 
   space(path: string): { free: number; total: number } {
     return this.#perform('space', path, () => {
-      if (this.#disk.find(path) === undefined) throw new DiskError('ENOENT', 'space', path)
+      this.#node('space', path)
       const { capacityBytes, usedBytes } = this.#disk
       return { free: Math.max(0, capacityBytes - usedBytes), total: capacityBytes }
     })
@@ -174,9 +173,14 @@ class DiskView implements Disk {
     this.#disk.release(node)
   }
 
+  #node(operation: DiskOperation, path: string): Node {
+    const found = this.#disk.lookUp(path)
+    if (typeof found === 'string') throw new DiskError(found, operation, path)
+    return found
+  }
+
   #directory(operation: DiskOperation, path: string): Directory {
-    const node = this.#disk.find(path)
-    if (node === undefined) throw new DiskError('ENOENT', operation, path)
+    const node = this.#node(operation, path)
     if (node.kind !== 'directory') throw new DiskError('ENOTDIR', operation, path)
     return node
   }
@@ -242,7 +246,7 @@ class SimulatedFile implements DiskFile {
 
   write(bytes: Uint8Array, position: number): number {
     return this.#perform('write', (limit) => {
-      this.#mustWrite('write')
+      this.#mustWrite('write', 'EBADF')
       const asked = bytes.subarray(0, Math.min(bytes.length, limit))
       const size = this.#inode.volatile.size
       const growth = Math.max(0, position + asked.length - size)
@@ -264,7 +268,7 @@ class SimulatedFile implements DiskFile {
 
   truncate(size: number): void {
     this.#perform('truncate', () => {
-      this.#mustWrite('truncate')
+      this.#mustWrite('truncate', 'EINVAL')
       const growth = size - this.#inode.volatile.size
       const room = growth > 0 ? this.#disk.grow(growth) : growth
       if (room < growth) {
@@ -317,7 +321,7 @@ class SimulatedFile implements DiskFile {
     if (!this.#open) throw new DiskError('EBADF', operation, this.path)
   }
 
-  #mustWrite(operation: DiskOperation): void {
-    if (!this.#writable) throw new DiskError('EBADF', operation, this.path)
+  #mustWrite(operation: DiskOperation, code: string): void {
+    if (!this.#writable) throw new DiskError(code, operation, this.path)
   }
 }

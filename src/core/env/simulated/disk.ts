@@ -126,10 +126,18 @@ export class SimulatedDisk {
   }
 
   find(path: string): Node | undefined {
-    let node: Node | undefined = this.root
+    const found = this.lookUp(path)
+    return typeof found === 'string' ? undefined : found
+  }
+
+  /** The node at a path, or the errno that says why there is none. */
+  lookUp(path: string): Node | 'ENOENT' | 'ENOTDIR' {
+    let node: Node = this.root
     for (const name of parts(path)) {
-      if (node?.kind !== 'directory') return undefined
-      node = node.volatile.get(name)
+      if (node.kind !== 'directory') return 'ENOTDIR'
+      const next = node.volatile.get(name)
+      if (next === undefined) return 'ENOENT'
+      node = next
     }
     return node
   }
