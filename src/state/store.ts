@@ -47,6 +47,8 @@ export interface Store<V> {
   /** Entries with from ≤ key < to, in key order. The store may be changed while iterating. */
   range(from: string, to: string): IterableIterator<readonly [string, V]>
   entries(): IterableIterator<readonly [string, V]>
+  /** Bytes `changes()` would give now, nearly; 0 only when there are none. */
+  readonly stagedBytes: number
   /** Staged changes since the last commit, last write per key; undefined where there are none. */
   changes(): StagedChanges | undefined
   committed(): void

@@ -1,0 +1,35 @@
+import { MillraceError } from '../errors.ts'
+import type { ValueCodec } from './store.ts'
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Values that JSON can hold. */
+export function jsonCodec<V>(): ValueCodec<V> {
+  return {
+    encode: (value) => encoder.encode(JSON.stringify(value)),
+    decode: (bytes) => {
+      try {
+        return JSON.parse(decoder.decode(bytes)) as V
+      } catch (cause) {
+        throw new MillraceError('MR4011', 'A stored value is not JSON.', { cause })
+      }
+    },
+    clone: (value) => structuredClone(value),
+  }
+}
+
+/** A fixed number of doubles: the accumulators of one window. */
+export function float64Codec(length: number): ValueCodec<Float64Array> {
+  return {
+    encode: (value) => new Uint8Array(value.slice().buffer),
+    decode: (bytes) => {
+      if (bytes.length !== length * 8) {
+        const what = `A stored window has ${bytes.length} bytes where its aggregates take ${length * 8}.`
+        throw new MillraceError('MR4011', what)
+      }
+      return new Float64Array(bytes.slice().buffer)
+    },
+    clone: (value) => value.slice(),
+  }
+}
