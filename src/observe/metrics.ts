@@ -1,0 +1,277 @@
+/**
+ * The one table of metrics: what is exposed, what the documentation lists, what a test holds against promtool. Values are
+ * read from plain counters when somebody scrapes; nothing here is in a hot path.
+ */
+import type { TaskReport } from '../process/runner.ts'
+
+/** Everything the metrics are computed from, gathered once per scrape. */
+export interface Facts {
+  readonly ready: boolean
+  readonly tasks: readonly TaskReport[]
+  readonly topics: readonly { readonly name: string; readonly kind: string; readonly appended: number; readonly kept: number }[]
+  readonly workers: readonly WorkerFacts[]
+  readonly http: HttpFacts
+  readonly pipelines: readonly { readonly name: string; readonly running: boolean }[]
+  readonly process: { readonly residentBytes: number; readonly cpuSeconds: number; readonly startedSeconds: number }
+  readonly disk: { readonly freeBytes: number; readonly totalBytes: number }
+}
+
+export interface WorkerFacts {
+  readonly slot: number
+  readonly restarts: number
+  readonly commits: number
+  /** Seconds from handing a commit over to its being durable. */
+  readonly commitSeconds: Quantiles
+}
+
+export interface HttpFacts {
+  /** Answers so far, by status. */
+  readonly answers: Readonly<Record<string, number>>
+  readonly seconds: Quantiles
+}
+
+export interface Quantiles {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
+export type Labels = Readonly<Record<string, string>>
+export type Observe = (value: number, labels: Labels) => void
+
+export interface Metric {
+  /** Without the `_total` that counters get. */
+  readonly name: string
+  readonly type: 'counter' | 'gauge'
+  readonly unit: 'records' | 'bytes' | 'seconds' | 'requests' | 'commits' | 'restarts' | 'keys' | '1'
+  readonly labels: readonly string[]
+  readonly help: string
+  readonly observe: (facts: Facts, observe: Observe) => void
+}
+
+/** `clickstream/main/3` is pipeline clickstream, stage main, partition 3; `ingest/events/0` has no pipeline. */
+export function taskLabels(id: string): Labels {
+  const parts = id.split('/')
+  const partition = parts.at(-1) ?? ''
+  return { stage: parts.slice(0, -1).join('/'), partition }
+}
+
+function perTask(value: (task: TaskReport) => number | undefined): Metric['observe'] {
+  return (facts, observe) => {
+    for (const task of facts.tasks) {
+      const number = value(task)
+      if (number !== undefined && Number.isFinite(number)) observe(number, taskLabels(task.id))
+    }
+  }
+}
+
+const task = ['stage', 'partition']
+const outcomes = {
+  processed: (t: TaskReport) => t.counters.processed,
+  dead_lettered: (t: TaskReport) => t.counters.deadLettered,
+  late: (t: TaskReport) => t.counters.late,
+  skipped: (t: TaskReport) => t.counters.skipped,
+  shed: (t: TaskReport) => t.counters.shed,
+  expired: (t: TaskReport) => t.counters.expired,
+} as const
+
+const quantiles = (values: Quantiles, observe: Observe, labels: Labels): void => {
+  observe(values.p50, { ...labels, quantile: '0.5' })
+  observe(values.p99, { ...labels, quantile: '0.99' })
+  observe(values.max, { ...labels, quantile: '1' })
+}
+
+export const metrics: readonly Metric[] = [
+  {
+    name: 'millrace_ready',
+    type: 'gauge',
+    unit: '1',
+    labels: [],
+    help: '1 when every pipeline runs and every worker is up.',
+    observe: (facts, observe) => observe(facts.ready ? 1 : 0, {}),
+  },
+  {
+    name: 'millrace_pipeline_up',
+    type: 'gauge',
+    unit: '1',
+    labels: ['pipeline'],
+    help: '1 while the pipeline runs, 0 when it failed.',
+    observe: (facts, observe) => {
+      for (const { name, running } of facts.pipelines) observe(running ? 1 : 0, { pipeline: name })
+    },
+  },
+  {
+    name: 'millrace_task_up',
+    type: 'gauge',
+    unit: '1',
+    labels: [...task, 'status'],
+    help: '1 when the task is running or finished, 0 when it is paused, failed or behind retention; status says which.',
+    observe: (facts, observe) => {
+      for (const { id, status } of facts.tasks) {
+        observe(status === 'running' || status === 'finished' ? 1 : 0, { ...taskLabels(id), status })
+      }
+    },
+  },
+  {
+    name: 'millrace_records_read',
+    type: 'counter',
+    unit: 'records',
+    labels: task,
+    help: 'Records the task read; equals the sum over all outcomes of millrace_records_done.',
+    observe: perTask((t) => t.counters.read),
+  },
+  {
+    name: 'millrace_records_done',
+    type: 'counter',
+    unit: 'records',
+    labels: [...task, 'outcome'],
+    help: 'Records the task finished, by outcome: processed, dead_lettered, late, skipped, shed or expired.',
+    observe: (facts, observe) => {
+      for (const report of facts.tasks) {
+        for (const [outcome, value] of Object.entries(outcomes)) {
+          observe(value(report), { ...taskLabels(report.id), outcome })
+        }
+      }
+    },
+  },
+  {
+    name: 'millrace_records_emitted',
+    type: 'counter',
+    unit: 'records',
+    labels: task,
+    help: 'Records the task wrote to topics.',
+    observe: perTask((t) => t.counters.emitted),
+  },
+  {
+    name: 'millrace_lag_records',
+    type: 'gauge',
+    unit: 'records',
+    labels: task,
+    help: 'Records committed upstream that the task has not read yet; an upper bound.',
+    observe: perTask((t) => t.lag),
+  },
+  {
+    name: 'millrace_watermark_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: task,
+    help: 'Event time up to which the task has seen everything, as Unix time.',
+    observe: perTask((t) => (t.watermark === undefined ? undefined : t.watermark / 1000)),
+  },
+  {
+    name: 'millrace_state_keys',
+    type: 'gauge',
+    unit: 'keys',
+    labels: task,
+    help: 'Entries in the stores of the task.',
+    observe: perTask((t) => t.stateKeys),
+  },
+  {
+    name: 'millrace_state_bytes',
+    type: 'gauge',
+    unit: 'bytes',
+    labels: task,
+    help: 'Memory that the stores of the task count against their limit.',
+    observe: perTask((t) => t.stateBytes),
+  },
+  {
+    name: 'millrace_topic_appended_records',
+    type: 'counter',
+    unit: 'records',
+    labels: ['topic', 'kind'],
+    help: 'Offsets given out in the topic, over all partitions.',
+    observe: (facts, observe) => {
+      for (const { name, kind, appended } of facts.topics) observe(appended, { topic: name, kind })
+    },
+  },
+  {
+    name: 'millrace_topic_kept_records',
+    type: 'gauge',
+    unit: 'records',
+    labels: ['topic', 'kind'],
+    help: 'Offsets between the earliest and the next of the topic; an upper bound of what can be read.',
+    observe: (facts, observe) => {
+      for (const { name, kind, kept } of facts.topics) observe(kept, { topic: name, kind })
+    },
+  },
+  {
+    name: 'millrace_commits',
+    type: 'counter',
+    unit: 'commits',
+    labels: ['worker'],
+    help: 'Commits of the worker since it started.',
+    observe: (facts, observe) => {
+      for (const { slot, commits } of facts.workers) observe(commits, { worker: String(slot) })
+    },
+  },
+  {
+    name: 'millrace_commit_latency_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: ['worker', 'quantile'],
+    help: 'Time from handing a commit over to its being durable, since the worker started.',
+    observe: (facts, observe) => {
+      for (const { slot, commitSeconds } of facts.workers) quantiles(commitSeconds, observe, { worker: String(slot) })
+    },
+  },
+  {
+    name: 'millrace_worker_restarts',
+    type: 'counter',
+    unit: 'restarts',
+    labels: ['worker'],
+    help: 'Times the worker died or was ended, and was replaced.',
+    observe: (facts, observe) => {
+      for (const { slot, restarts } of facts.workers) observe(restarts, { worker: String(slot) })
+    },
+  },
+  {
+    name: 'millrace_http_requests',
+    type: 'counter',
+    unit: 'requests',
+    labels: ['status'],
+    help: 'HTTP answers by status code.',
+    observe: (facts, observe) => {
+      for (const [status, count] of Object.entries(facts.http.answers)) observe(count, { status })
+    },
+  },
+  {
+    name: 'millrace_http_latency_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: ['quantile'],
+    help: 'Time from the request line to the end of the answer, since the start.',
+    observe: (facts, observe) => quantiles(facts.http.seconds, observe, {}),
+  },
+  {
+    name: 'millrace_disk_free_bytes',
+    type: 'gauge',
+    unit: 'bytes',
+    labels: [],
+    help: 'Free on the file system of the data directory.',
+    observe: (facts, observe) => observe(facts.disk.freeBytes, {}),
+  },
+  {
+    name: 'process_resident_memory_bytes',
+    type: 'gauge',
+    unit: 'bytes',
+    labels: [],
+    help: 'Resident memory of the process.',
+    observe: (facts, observe) => observe(facts.process.residentBytes, {}),
+  },
+  {
+    name: 'process_cpu_seconds',
+    type: 'counter',
+    unit: 'seconds',
+    labels: [],
+    help: 'CPU time of the process, user and system.',
+    observe: (facts, observe) => observe(facts.process.cpuSeconds, {}),
+  },
+  {
+    name: 'process_start_time_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    help: 'When the process started, as Unix time.',
+    observe: (facts, observe) => observe(facts.process.startedSeconds, {}),
+  },
+]

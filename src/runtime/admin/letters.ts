@@ -1,0 +1,131 @@
+import { MillraceError } from '../../errors.ts'
+import { BlockBuilder } from '../../log/block.ts'
+import type { Log, Writer } from '../../log/log.ts'
+import type { Plan } from '../../plan/plan.ts'
+import { decodeLetterRecord, encodeReplay, encodeResolution } from '../../process/dead-letters.ts'
+import type { DeadLetter, Resolution } from '../../process/dead-letters.ts'
+import { partitionOf } from '../../core/hash.ts'
+import { scan } from './scan.ts'
+
+/** A letter nobody has replayed or dropped, with its offset: the name that commands use. */
+export interface OpenLetter {
+  readonly offset: number
+  readonly letter: DeadLetter
+}
+
+export interface LetterQuery {
+  /** Only letters from this offset on. */
+  readonly from: number
+  /** At most this many. */
+  readonly limit: number
+  /** Only these offsets. */
+  readonly offsets?: readonly number[]
+}
+
+/** Open letters of one pipeline in order of offset, and how many are open in all. */
+export async function openLetters(
+  log: Log,
+  plan: Plan,
+  query: LetterQuery,
+): Promise<{ readonly letters: OpenLetter[]; readonly open: number }> {
+  const whole = { topic: plan.deadLetters, partition: 0, from: 0 }
+  // Offsets alone first: the letters themselves may be many times what fits in memory.
+  const resolved = new Set<number>()
+  await scan(log, whole, ({ value }) => {
+    const record = value === undefined ? undefined : decodeLetterRecord(value)
+    if (record?.kind === 'resolution') resolved.add(record.resolution.resolves)
+    return true
+  })
+  const wanted = query.offsets === undefined ? undefined : new Set(query.offsets)
+  const letters: OpenLetter[] = []
+  let open = 0
+  await scan(log, whole, ({ offset, value }) => {
+    const record = value === undefined ? undefined : decodeLetterRecord(value)
+    if (record?.kind !== 'letter' || resolved.has(offset)) return true
+    open++
+    const asked = offset >= query.from && (wanted?.has(offset) ?? true)
+    if (asked && letters.length < query.limit) letters.push({ offset, letter: record.letter })
+    return true
+  })
+  return { letters, open }
+}
+
+/** The one open letter at `offset`. Throws MR6010 where there is none. */
+export async function openLetter(log: Log, plan: Plan, offset: number): Promise<OpenLetter> {
+  const { letters } = await openLetters(log, plan, { from: offset, limit: 1, offsets: [offset] })
+  const letter = letters[0]
+  if (letter !== undefined) return letter
+  throw new MillraceError('MR6010', `${plan.pipeline} has no open dead letter at offset ${offset}.`)
+}
+
+export interface ResolveContext {
+  readonly log: Log
+  readonly writer: Writer
+  readonly plan: Plan
+  readonly now: number
+}
+
+/**
+ * Sends letters back to the operator that failed, and marks them as replayed, in one commit. A letter whose stage has no
+ * replay topic (a sink's, an ingest's) is refused with MR6011.
+ */
+export async function replayLetters(context: ResolveContext, letters: readonly OpenLetter[]): Promise<number> {
+  const byTopic = new Map<string, OpenLetter[]>()
+  for (const letter of letters) {
+    const topic = replayTopicOf(context.plan, letter.letter)
+    byTopic.set(topic, [...(byTopic.get(topic) ?? []), letter])
+  }
+  for (const [topic, group] of byTopic) await stageReplay(context, topic, group)
+  return resolve(context, letters, 'replayed')
+}
+
+/** Marks letters as dropped: they stay in the topic, and no list shows them again. */
+export function dropLetters(context: ResolveContext, letters: readonly OpenLetter[]): Promise<number> {
+  return resolve(context, letters, 'dropped')
+}
+
+function replayTopicOf(plan: Plan, letter: DeadLetter): string {
+  const name = `${letter.stage.replace('/', '.')}.replay`
+  const topic = plan.topics.find((one) => one.role === 'replay' && one.name === name)
+  if (topic !== undefined && letter.node !== undefined) return topic.name
+  throw new MillraceError(
+    'MR6011',
+    `The letter of ${letter.stage} (${letter.operator}) cannot be replayed: send its record again, or drop the letter.`,
+  )
+}
+
+async function stageReplay(context: ResolveContext, topic: string, letters: readonly OpenLetter[]): Promise<void> {
+  const partitions = (await context.log.topics.offsets(topic)).length
+  const blocks = new Map<number, BlockBuilder>()
+  for (const { offset, letter } of letters) {
+    // The partition it was read from keeps the order among the letters of a key.
+    const key = letter.key === undefined ? undefined : new TextEncoder().encode(letter.key)
+    const partition = letter.partition ?? (key === undefined ? 0 : partitionOf(key, partitions))
+    const block = blocks.get(partition) ?? new BlockBuilder()
+    blocks.set(partition, block)
+    const { node, raw, timestamp, watermark, upstream, attempts } = letter
+    const value = encodeReplay({ node: node ?? 0, raw, timestamp, watermark, upstream, key: letter.key, letter: offset, attempts })
+    block.add(timestamp ?? context.now, key, value)
+  }
+  for (const [partition, block] of blocks) {
+    const { count } = block
+    context.writer.append(topic, partition % partitions, block.finish(context.now), count)
+  }
+}
+
+async function resolve(
+  context: ResolveContext,
+  letters: readonly OpenLetter[],
+  how: Resolution['how'],
+): Promise<number> {
+  const { plan, writer, now } = context
+  if (letters.length === 0) return 0
+  const block = new BlockBuilder()
+  for (const { offset } of letters) {
+    block.add(now, undefined, encodeResolution({ resolves: offset, how, at: now }))
+  }
+  writer.append(plan.deadLetters, 0, block.finish(now), letters.length)
+  const result = await writer.commit()
+  if (result.outcome !== 'committed') throw result.error
+  return letters.length
+}

@@ -1,0 +1,201 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MillraceError } from '../../errors.ts'
+import { limits } from '../../limits.ts'
+import type { Log, TopicSpec, Writer } from '../../log/log.ts'
+import type { Plan } from '../../plan/plan.ts'
+import type { TaskReport } from '../../process/runner.ts'
+import type { EngineStatus } from '../status.ts'
+import { refusalOf } from './guard.ts'
+import { dropLetters, openLetter, openLetters, replayLetters } from './letters.ts'
+import type { OpenLetter } from './letters.ts'
+import { describeTopic, lagOf, listTopics, topicNamed } from './topics.ts'
+
+/** What admin routes need of the engine. */
+export interface AdminContext {
+  readonly log: Log
+  readonly plans: () => readonly Plan[]
+  readonly status: () => EngineStatus
+  readonly reports: () => Promise<readonly TaskReport[]>
+  /** Task ids, or the id of a stage, sink or pipeline for all its tasks. Gives the tasks it meant. */
+  readonly pause: (target: string) => readonly string[]
+  readonly resume: (target: string) => readonly string[]
+  /** Wall clock, milliseconds. */
+  readonly now: () => number
+  readonly overSocket: (request: FastifyRequest) => boolean
+}
+
+type Query = Readonly<Record<string, string | undefined>>
+type Body = Readonly<Record<string, unknown>>
+
+/** Registers everything under /admin. Reading is open to whoever reaches the port; changing is for this machine only. */
+export function adminRoutes(app: FastifyInstance, context: AdminContext): void {
+  const guard = (request: FastifyRequest): void => {
+    const why = refusalOf({
+      overSocket: context.overSocket(request),
+      remoteAddress: request.socket.remoteAddress,
+      host: request.headers.host,
+      origin: request.headers.origin,
+    })
+    if (why !== undefined) throw new MillraceError('MR6009', why)
+  }
+  app.get('/admin/status', () => context.status())
+  app.get('/admin/plan', () => context.plans())
+  app.get('/admin/tasks', async () => ({ tasks: await context.reports() }))
+  app.get('/admin/lag', () => lagOf(context.log, context.plans()))
+  for (const action of ['pause', 'resume'] as const) {
+    app.post(`/admin/${action}`, (request) => {
+      guard(request)
+      return { tasks: context[action](textIn(bodyOf(request), 'target')) }
+    })
+  }
+  topicRoutes(app, context, guard)
+  letterRoutes(app, context, guard)
+}
+
+type Guard = (request: FastifyRequest) => void
+
+function topicRoutes(app: FastifyInstance, { log }: AdminContext, guard: Guard): void {
+  app.get('/admin/topics', () => listTopics(log))
+  app.get<{ Params: { name: string } }>('/admin/topics/:name', (request) => describeTopic(log, request.params.name))
+  app.post('/admin/topics', async (request, reply) => {
+    guard(request)
+    const created = await log.topics.create(topicSpec(bodyOf(request)))
+    return reply.code(201).send(created)
+  })
+  app.delete<{ Params: { name: string } }>('/admin/topics/:name', async (request, reply: FastifyReply) => {
+    guard(request)
+    const topic = await topicNamed(log, request.params.name)
+    if (topic.kind !== 'user') {
+      throw new MillraceError('MR6011', `"${topic.name}" is a topic of kind ${topic.kind}, which belongs to its pipeline.`)
+    }
+    await log.topics.delete(topic.name)
+    return reply.code(204).send()
+  })
+}
+
+function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard): void {
+  const { log } = context
+  app.get('/admin/dlq', async () => {
+    const all = []
+    for (const plan of context.plans()) {
+      const { open } = await openLetters(log, plan, { from: 0, limit: 0 })
+      all.push({ pipeline: plan.pipeline, topic: plan.deadLetters, open })
+    }
+    return all
+  })
+  app.get<{ Params: { pipeline: string }; Querystring: Query }>('/admin/dlq/:pipeline', async (request) => {
+    const plan = planNamed(context, request.params.pipeline)
+    const query = { from: numberIn(request.query, 'from', 0), limit: Math.min(numberIn(request.query, 'limit', 100), 1_000) }
+    const { letters, open } = await openLetters(log, plan, query)
+    return { open, letters: letters.map(letterJson) }
+  })
+  app.get<{ Params: { pipeline: string; offset: string } }>('/admin/dlq/:pipeline/:offset', async (request) => {
+    const plan = planNamed(context, request.params.pipeline)
+    return letterJson(await openLetter(log, plan, Number(request.params.offset)))
+  })
+  const resolving = new Resolving(context)
+  for (const how of ['replay', 'drop'] as const) {
+    app.post<{ Params: { pipeline: string } }>(`/admin/dlq/:pipeline/${how}`, async (request) => {
+      guard(request)
+      const plan = planNamed(context, request.params.pipeline)
+      const { offsets, all } = bodyOf(request)
+      const some = isOffsets(offsets) ? offsets : undefined
+      if (some === undefined && all !== true) {
+        throw new MillraceError('MR6011', 'The body names neither "offsets" (a list of numbers) nor "all": true.')
+      }
+      return { done: await resolving.run(how, plan, some) }
+    })
+  }
+}
+
+/** One at a time, in batches, each with a writer of its own: an operator's command is rare. */
+class Resolving {
+  readonly #context: AdminContext
+  #last: Promise<unknown> = Promise.resolve()
+
+  constructor(context: AdminContext) {
+    this.#context = context
+  }
+
+  run(how: 'replay' | 'drop', plan: Plan, offsets: readonly number[] | undefined): Promise<number> {
+    const mine = this.#last.then(() => this.#run(how, plan, offsets))
+    this.#last = mine.catch(() => undefined)
+    return mine
+  }
+
+  async #run(how: 'replay' | 'drop', plan: Plan, offsets: readonly number[] | undefined): Promise<number> {
+    const { log, now } = this.#context
+    for (const offset of offsets ?? []) await openLetter(log, plan, offset)
+    const writer: Writer = await log.open('admin')
+    const act = how === 'replay' ? replayLetters : dropLetters
+    let done = 0
+    try {
+      for (let from = 0; ; ) {
+        const query = { from, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
+        const { letters } = await openLetters(log, plan, query)
+        const last = letters.at(-1)
+        if (last === undefined) return done
+        done += await act({ log, writer, plan, now: now() }, letters)
+        from = last.offset + 1
+      }
+    } finally {
+      await writer.close()
+    }
+  }
+}
+
+const utf8 = new TextDecoder()
+
+function letterJson({ offset, letter }: OpenLetter): Record<string, unknown> {
+  const { raw, ...rest } = letter
+  return { letter: offset, ...rest, raw: utf8.decode(raw) }
+}
+
+function planNamed(context: AdminContext, name: string): Plan {
+  const plan = context.plans().find((one) => one.pipeline === name)
+  if (plan !== undefined) return plan
+  throw new MillraceError('MR6010', `There is no pipeline "${name}".`)
+}
+
+/** A topic that a person creates; its name and partitions are checked by the log. */
+function topicSpec(body: Body): TopicSpec {
+  const retentionMs = optionalNumber(body, 'retentionMs')
+  const retentionBytes = optionalNumber(body, 'retentionBytes')
+  return {
+    name: textIn(body, 'name'),
+    kind: 'user',
+    partitions: optionalNumber(body, 'partitions') ?? 8,
+    ...(retentionMs === undefined ? {} : { retentionMs }),
+    ...(retentionBytes === undefined ? {} : { retentionBytes }),
+  }
+}
+
+function bodyOf(request: FastifyRequest): Body {
+  const { body } = request
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Body
+  throw new MillraceError('MR6011', 'The body is not a JSON object.')
+}
+
+function textIn(body: Body, name: string): string {
+  const value = body[name]
+  if (typeof value === 'string' && value !== '' && value.length <= limits.topicNameBytes * 4) return value
+  throw new MillraceError('MR6011', `The body has no text "${name}".`)
+}
+
+function optionalNumber(body: Body, name: string): number | undefined {
+  const value = body[name]
+  if (value === undefined) return undefined
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+  throw new MillraceError('MR6011', `"${name}" in the body is ${JSON.stringify(value)}, not a number from 0.`)
+}
+
+function numberIn(query: Query, name: string, fallback: number): number {
+  const text = query[name]
+  const value = text === undefined ? fallback : Number(text)
+  if (Number.isSafeInteger(value) && value >= 0) return value
+  throw new MillraceError('MR6011', `?${name}=${text ?? ''} is not a whole number from 0.`)
+}
+
+function isOffsets(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length > 0 && value.length <= 10_000 && value.every((one) => Number.isSafeInteger(one))
+}

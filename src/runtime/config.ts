@@ -1,0 +1,80 @@
+import { resolve } from 'node:path'
+import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** How an engine runs. Every option has a default; sizes and times carry their unit in the name. */
+export interface EngineOptions {
+  /** Where log, snapshots and the admin socket live. Default `.millrace` in the working directory. */
+  readonly dataDir?: string
+  /** Threads that run pipelines, 1 to 64. Default: the number of cores. */
+  readonly workers?: number
+  /** Address to listen on. Default 127.0.0.1: nothing is reachable from outside unless asked for. */
+  readonly host?: string
+  /** Port to listen on, 0 for any free one. Default 7171. */
+  readonly port?: number
+  /** The longest a worker collects work before it commits while there is more to read. Default 20. */
+  readonly commitIntervalMs?: number
+  /** A worker that shows no progress for this long is ended and replaced, at least 200. Default 30,000. */
+  readonly watchdogMs?: number
+  /** Heap of each worker in MiB, at least 32. Default: most of the machine's memory, shared evenly, at most 4,096. */
+  readonly workerMemoryMb?: number
+  /** What is written to stderr as JSON lines. Default `warn`; `info` on the command line. */
+  readonly logLevel?: LogLevel
+}
+
+export interface EngineConfig {
+  readonly dataDir: string
+  readonly workers: number
+  readonly host: string
+  readonly port: number
+  readonly commitIntervalMs: number
+  readonly watchdogMs: number
+  readonly workerMemoryMb: number
+  readonly logLevel: LogLevel
+}
+
+/** What the defaults depend on. */
+export interface Machine {
+  readonly cores: number
+  readonly memoryBytes: number
+  readonly cwd: string
+}
+
+const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
+/** Options with defaults filled in. Throws MR6002 naming the option, its value and what it may be. */
+export function resolveConfig(options: EngineOptions, machine: Machine): EngineConfig {
+  const workers = integer('workers', options.workers ?? machine.cores, 1, 64)
+  const share = Math.floor((machine.memoryBytes * 0.7) / workers / 2 ** 20)
+  const logLevel = options.logLevel ?? 'warn'
+  if (!levels.includes(logLevel)) {
+    throw new MillraceError('MR6002', `logLevel is "${logLevel}" and may be ${levels.join(', ')}.`)
+  }
+  return {
+    dataDir: resolve(machine.cwd, text('dataDir', options.dataDir ?? '.millrace')),
+    workers,
+    host: text('host', options.host ?? '127.0.0.1'),
+    port: integer('port', options.port ?? 7171, 0, 65_535),
+    commitIntervalMs: integer('commitIntervalMs', options.commitIntervalMs ?? limits.commitIntervalMs, 0, 60_000),
+    watchdogMs: integer('watchdogMs', options.watchdogMs ?? limits.watchdogMs, 200, 3_600_000),
+    workerMemoryMb: integer(
+      'workerMemoryMb',
+      options.workerMemoryMb ?? Math.min(Math.max(share, 256), 4096),
+      32,
+      1_048_576,
+    ),
+    logLevel,
+  }
+}
+
+function integer(name: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value
+  throw new MillraceError('MR6002', `${name} is ${value} and must be a whole number from ${least} to ${most}.`)
+}
+
+function text(name: string, value: string): string {
+  if (typeof value === 'string' && value !== '') return value
+  throw new MillraceError('MR6002', `${name} is empty.`)
+}

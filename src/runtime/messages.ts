@@ -1,0 +1,93 @@
+/**
+ * Everything that main and its threads say to each other, besides the log's own ports. Errors cross as MillraceError's
+ * `toJSON`; `reviveError` makes them errors again.
+ */
+import type { MessagePort } from 'node:worker_threads'
+import type { MillraceError } from '../errors.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { TaskReport } from '../process/runner.ts'
+import type { RunnerShare } from './assignment.ts'
+
+export type ErrorJson = ReturnType<MillraceError['toJSON']>
+
+/** What one user module became in one thread. */
+export type Planned =
+  | { readonly url: string; readonly plan: Plan }
+  | { readonly url: string; readonly error: ErrorJson }
+
+// The plan thread: loads every module once and ends.
+
+export interface PlanThreadData {
+  readonly urls: readonly string[]
+}
+
+export type FromPlanThread =
+  /** Sent before a module is loaded, so that main knows which one does not end. */
+  | { readonly type: 'loading'; readonly url: string }
+  | { readonly type: 'planned'; readonly planned: Planned }
+
+// The log thread.
+
+export interface LogThreadData {
+  readonly dataDir: string
+}
+
+export type ToLogThread =
+  | { readonly type: 'attach'; readonly port: MessagePort }
+  | { readonly type: 'close' }
+
+export type FromLogThread =
+  /** Recovery is done and the log takes commits. */
+  | { readonly type: 'open'; readonly logId: string; readonly notes: readonly string[] }
+  /** Nothing may be acknowledged any more: the process ends. */
+  | { readonly type: 'failed'; readonly error: ErrorJson }
+  | { readonly type: 'closed' }
+
+// The snapshot thread.
+
+export interface SnapshotThreadData {
+  readonly dataDir: string
+  readonly logPort: MessagePort
+  readonly changelogs: readonly string[]
+  readonly snapshotBytes: number
+}
+
+export type ToSnapshotThread = { readonly type: 'close' }
+
+export type FromSnapshotThread =
+  | { readonly type: 'made'; readonly changelog: string; readonly partition: number; readonly lsn: number; readonly bytes: number }
+  | { readonly type: 'failed'; readonly changelog: string; readonly error: ErrorJson }
+
+// Workers.
+
+export interface WorkerThreadData {
+  readonly slot: number
+  readonly logId: string
+  readonly dataDir: string
+  readonly logPort: MessagePort
+  /** Modules and the hashes that main planned with; another hash in a worker is refused. */
+  readonly modules: readonly { readonly url: string; readonly hash: string }[]
+  readonly shares: readonly RunnerShare[]
+  readonly commitIntervalMs: number
+  /** See beat.ts. */
+  readonly beat: SharedArrayBuffer
+  /** Tasks that run record by record, because something in them ended the worker before. */
+  readonly careful: readonly string[]
+  /** Records that ended a worker while they were alone. */
+  readonly skip: readonly { readonly task: string; readonly offset: number }[]
+  readonly paused: readonly string[]
+}
+
+export type ToWorker =
+  | { readonly type: 'report'; readonly id: number }
+  | { readonly type: 'pause' | 'resume'; readonly task: string }
+  | { readonly type: 'stop' }
+
+export type FromWorker =
+  /** Its modules are loaded, its runners are being opened. */
+  | { readonly type: 'loaded' }
+  /** Every runner is open: reading, restoring and ingest go on from the last commit. */
+  | { readonly type: 'running' }
+  | { readonly type: 'reports'; readonly id: number; readonly reports: readonly TaskReport[] }
+  | { readonly type: 'runner-failed'; readonly runner: string; readonly error: ErrorJson }
+  | { readonly type: 'ended'; readonly why: 'stopped' | 'fenced' | 'closed'; readonly error?: ErrorJson }

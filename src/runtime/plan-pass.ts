@@ -1,0 +1,56 @@
+import type { Env } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
+import type { FromPlanThread, Planned, PlanThreadData } from './messages.ts'
+import { spawnThread } from './threads.ts'
+
+/**
+ * Loads user modules in a thread that does nothing else and gives each one's plan or its error, in the order of `urls`. A
+ * module that does not end within `timeoutMs` is refused, and the ones after it are loaded in a new thread.
+ */
+export async function planPass(urls: readonly string[], env: Env, timeoutMs: number): Promise<Planned[]> {
+  const planned: Planned[] = []
+  while (planned.length < urls.length) {
+    const left = urls.slice(planned.length)
+    const part = await onePass(left, env, timeoutMs)
+    planned.push(...part.planned)
+    const url = left[part.planned.length]
+    if (url !== undefined) planned.push({ url, error: part.failure(url).toJSON() })
+  }
+  return planned
+}
+
+interface Pass {
+  readonly planned: Planned[]
+  /** Why the module after the last planned one gave nothing. */
+  failure(url: string): MillraceError
+}
+
+async function onePass(urls: readonly string[], env: Env, timeoutMs: number): Promise<Pass> {
+  const data: PlanThreadData = { urls }
+  const thread = spawnThread('plan-thread', { name: 'plan', data, heapMb: 512 })
+  const planned: Planned[] = []
+  let why: unknown = 'its top level ended the thread'
+  let cancel = (): void => {}
+  const watch = (): void => {
+    cancel()
+    cancel = env.timers.after(timeoutMs, () => {
+      why = undefined
+      void thread.terminate()
+    })
+  }
+  watch()
+  thread.on('message', (message: FromPlanThread) => {
+    watch()
+    if (message.type === 'planned') planned.push(message.planned)
+  })
+  thread.on('error', (error) => (why = error))
+  await new Promise((resolve) => thread.once('exit', resolve))
+  cancel()
+  return { planned, failure: (url) => failureOf(url, why, timeoutMs) }
+}
+
+function failureOf(url: string, why: unknown, timeoutMs: number): MillraceError {
+  if (why === undefined) return new MillraceError('MR3095', `${url} had not loaded after ${timeoutMs} ms.`)
+  const text = why instanceof Error ? why.message : String(why)
+  return new MillraceError('MR3094', `${url}: ${text}.`, { cause: why })
+}

@@ -1,0 +1,35 @@
+import type { ErrorJson } from './messages.ts'
+
+/** What an engine is doing, as `GET /admin/status` gives it. */
+export interface EngineStatus {
+  readonly state: 'starting' | 'ready' | 'stopping' | 'stopped' | 'failed'
+  readonly version: string
+  /** Identity of the data directory. */
+  readonly logId: string
+  readonly dataDir: string
+  readonly url: string
+  /** Milliseconds since the start. */
+  readonly upMs: number
+  readonly pipelines: readonly PipelineStatus[]
+  readonly workers: readonly WorkerStatus[]
+  /** What keeps it from being ready, for people; empty when it is. */
+  readonly notReady: readonly string[]
+}
+
+export interface PipelineStatus {
+  /** The name; the file where it did not load. */
+  readonly name: string
+  readonly url: string
+  readonly state: 'running' | 'failed'
+  readonly planHash: string | undefined
+  readonly error: ErrorJson | undefined
+}
+
+export interface WorkerStatus {
+  readonly slot: number
+  readonly state: 'starting' | 'running' | 'waiting' | 'stopped'
+  readonly restarts: number
+  readonly phase: string
+  /** Why the last one ended. */
+  readonly lastError: ErrorJson | undefined
+}
