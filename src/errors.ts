@@ -166,12 +166,6 @@ export const errorTable = {
     advice: 'Send the same request again; with a producer id and sequence number it is accepted once only.',
     status: 503,
   },
-  MR1043: {
-    kind: 'unavailable',
-    title: 'The disk is full',
-    advice: 'Nothing of the request was stored. Free space; the engine goes on by itself. Then send the same request again.',
-    status: 507,
-  },
   MR1044: {
     kind: 'conflict',
     title: 'The sequence number skips over a request',

@@ -13,15 +13,17 @@ export const limits = {
   /** Nesting of one event; checked before it is parsed. */
   jsonDepth: 64,
   /** One HTTP body, as received and as inflated. */
-  bodyBytes: 6 * MiB,
-  bodyInflatedBytes: 6 * MiB,
+  bodyBytes: 5 * MiB,
+  bodyInflatedBytes: 5 * MiB,
   /** An inflated body may be this many times its compressed size. */
   inflateRatio: 200,
   bodyEvents: 100_000,
   /** A body with more refused events than this is refused as a whole, so that the answer stays small. */
   bodyRefusals: 1_000,
   /** Dead letters that one body may become; past it the body is refused as a whole. */
-  bodyLetterBytes: 1 * MiB,
+  bodyLetterBytes: 2 * MiB,
+  /** What the largest answer takes in the session of its producer. */
+  bodyAnswerBytes: 512 * KiB,
   headerBytes: 16 * KiB,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
@@ -72,5 +74,5 @@ export const limits = {
 if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit must hold at least two full tasks')
 if (limits.eventBytes * 2 > limits.taskStageBytes) throw new Error('a task must be able to stage at least two of the largest events')
 if (limits.commitBytes * 2 > limits.segmentBytes) throw new Error('a segment must hold at least two of the largest commits')
-if (2 * limits.bodyInflatedBytes + 24 * limits.bodyEvents + limits.bodyLetterBytes > limits.commitBytes) throw new Error('a commit must hold the largest body: values, keys as long as them, lengths and timestamps')
+if (2 * limits.bodyInflatedBytes + 24 * limits.bodyEvents + limits.bodyLetterBytes + limits.bodyAnswerBytes > limits.commitBytes) throw new Error('a commit must hold the largest body: values, keys as long as them, lengths and timestamps')
 if (limits.bodyBytes > limits.ingestQueueBytes) throw new Error('the ingest queue must hold at least the largest body')

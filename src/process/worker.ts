@@ -75,10 +75,10 @@ export function afterRound(facts: {
   return facts.full || !facts.more || facts.age >= facts.intervalMs ? 'commit' : 'step'
 }
 
-/** A refused commit ends the worker, or is tried again when there may be space. */
-export function afterRefusal(error: MillraceError): 'fenced' | 'full' | 'closed' {
+/** An error of the log ends the worker, or it is tried again when there may be space. */
+export function afterLogError(error: MillraceError): 'fenced' | 'full' | 'closed' {
   if (error.kind === 'fenced') return 'fenced'
-  return error.kind === 'unavailable' ? 'full' : 'closed'
+  return error.code === 'MR2007' ? 'full' : 'closed'
 }
 
 type Turn =
@@ -94,6 +94,8 @@ class Worker {
   readonly #limits: WorkerLimits
   /** Runners that did not fail, in the order they take turns. */
   #live: Runner[]
+  /** Runners that failed let go of what they hold at once. */
+  readonly #closing: Promise<void>[] = []
   #writer: Writer | undefined
   #first = 0
   #stagedSince: number | undefined
@@ -121,7 +123,8 @@ class Worker {
       }
       return end
     } finally {
-      for (const runner of this.#options.runners) await runner.close()
+      for (const runner of this.#live) await runner.close()
+      await Promise.allSettled(this.#closing)
       await this.#writer?.close()
     }
   }
@@ -144,7 +147,7 @@ class Worker {
         await runner.open()
       } catch (error) {
         const cause = asMillraceError(error)
-        if (cause.kind === 'unavailable') return { next: 'reset', cause, full: true }
+        if (cause.code === 'MR2007' || cause.code === 'MR2009') return afterError(cause)
         this.#fail(runner, cause)
       }
     }
@@ -281,6 +284,7 @@ class Worker {
     this.#live = this.#live.filter((other) => !stopped.includes(other))
     for (const other of stopped) {
       this.#resetRunner(other, error)
+      this.#closing.push(other.close())
       this.#options.onFailed?.({ runner: other.id, error })
     }
   }
@@ -311,9 +315,13 @@ class Worker {
 
 function refusal(result: Exclude<CommitResult, { outcome: 'committed' }>): Turn {
   if (result.outcome === 'unknown') return { next: 'reset', cause: result.error, full: false }
-  const why = afterRefusal(result.error)
-  if (why === 'full') return { next: 'reset', cause: result.error, full: true }
-  return { next: 'end', end: { why, error: result.error } }
+  return afterError(result.error)
+}
+
+function afterError(error: MillraceError): Turn {
+  const why = afterLogError(error)
+  if (why === 'full') return { next: 'reset', cause: error, full: true }
+  return { next: 'end', end: { why, error } }
 }
 
 /** The pipeline a runner belongs to; every ingest stands alone, since several pipelines may share its topic. */
