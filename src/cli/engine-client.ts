@@ -10,9 +10,16 @@ export interface EngineClient {
   /** Sends JSON and gives the JSON answer. Throws the engine's own error, or MR6003 when none runs. */
   call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
   /** Sends bytes as they are; gives status and JSON answer whatever the status. */
-  send(path: string, contentType: string, body: Uint8Array): Promise<{ readonly status: number; readonly retryAfter: number; readonly body: unknown }>
+  send(path: string, headers: Readonly<Record<string, string>>, body: Uint8Array): Promise<SendAnswer>
   /** The answer's lines as they come. */
   lines(path: string, signal?: AbortSignal): AsyncIterable<string>
+}
+
+export interface SendAnswer {
+  readonly status: number
+  /** Seconds after which to send the same again; 0 where the answer does not say. */
+  readonly retryAfter: number
+  readonly body: unknown
 }
 
 const answerTimeoutMs = 60_000
@@ -21,13 +28,14 @@ export function engineClient(dataDir: string): EngineClient {
   return {
     call: async (method, path, body) => {
       const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
-      const answer = await exchange(dataDir, { method, path, contentType: 'application/json', body: bytes })
+      const headers = { 'content-type': 'application/json' }
+      const answer = await exchange(dataDir, { method, path, headers, body: bytes })
       const json = await jsonOf(answer)
       if ((answer.statusCode ?? 500) >= 400) throw answerError(json, answer.statusCode ?? 500)
       return json
     },
-    send: async (path, contentType, body) => {
-      const answer = await exchange(dataDir, { method: 'POST', path, contentType, body: Buffer.from(body) })
+    send: async (path, headers, body) => {
+      const answer = await exchange(dataDir, { method: 'POST', path, headers, body: Buffer.from(body) })
       const retryAfter = Number(answer.headers['retry-after'] ?? 0)
       return { status: answer.statusCode ?? 500, retryAfter, body: await jsonOf(answer) }
     },
@@ -50,17 +58,17 @@ export async function isRunning(dataDir: string): Promise<boolean> {
 interface Exchange {
   readonly method: string
   readonly path: string
-  readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
   readonly body?: Buffer | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-function exchange(dataDir: string, { method, path, contentType, body, signal }: Exchange): Promise<IncomingMessage> {
+function exchange(dataDir: string, { method, path, body, signal, ...rest }: Exchange): Promise<IncomingMessage> {
   if (!existsSync(dataDir)) return Promise.reject(notRunning(dataDir))
   const name = socketName(dataDir)
   const headers = {
-    ...(body === undefined ? {} : { 'content-type': contentType, 'content-length': body.length }),
     host: 'localhost',
+    ...(body === undefined ? {} : { ...rest.headers, 'content-length': body.length }),
   }
   return new Promise<IncomingMessage>((resolve, reject) => {
     const options = { socketPath: name.path, method, path, headers, ...(signal === undefined ? {} : { signal }) }

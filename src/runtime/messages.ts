@@ -69,6 +69,7 @@ export interface WorkerThreadData {
   readonly modules: readonly { readonly url: string; readonly hash: string }[]
   readonly shares: readonly RunnerShare[]
   readonly commitIntervalMs: number
+  readonly watchdogMs: number
   /** See beat.ts. */
   readonly beat: SharedArrayBuffer
   /** Tasks that run record by record, because something in them ended the worker before. */

@@ -50,21 +50,19 @@ export function remembered(deaths: readonly Death[], now: number): Death[] {
   return deaths.filter((death) => now - death.at < forgetAfterMs).slice(-32)
 }
 
-/** A worker's beat, and since when it has stood there. */
+/** A worker's beat, and how long it has been seen standing there. */
 export interface BeatSeen {
   readonly beat: number
-  readonly since: number
+  readonly stoodMs: number
 }
 
-/** The observation after looking again; `stuck` when the beat has not moved for `watchdogMs`. */
-export function observeBeat(
-  seen: BeatSeen | undefined,
-  beat: number,
-  now: number,
-  watchdogMs: number,
-): { readonly seen: BeatSeen; readonly stuck: boolean } {
-  if (seen === undefined || seen.beat !== beat) return { seen: { beat, since: now }, stuck: false }
-  return { seen, stuck: now - seen.since >= watchdogMs }
+/**
+ * The observation after looking again, `passedMs` after the last look. Callers bound `passedMs`: a machine that slept, or
+ * main itself being held up, says nothing against the worker.
+ */
+export function observeBeat(seen: BeatSeen | undefined, beat: number, passedMs: number): BeatSeen {
+  if (seen === undefined || seen.beat !== beat) return { beat, stoodMs: 0 }
+  return { beat, stoodMs: seen.stoodMs + passedMs }
 }
 
 /** What a worker's end means, from Node's `error` event and exit code. */

@@ -1,0 +1,26 @@
+import type { Command } from '@commander-js/extra-typings'
+import { realEnv } from '../../core/env/real/index.ts'
+import { reviveError } from '../../errors.ts'
+import { limits } from '../../limits.ts'
+import { explain } from '../../plan/index.ts'
+import { planPass } from '../../runtime/plan-pass.ts'
+import { fileUrl } from '../arguments.ts'
+import type { Surroundings } from '../program.ts'
+
+export function addPlan(root: Command, { output }: Surroundings): void {
+  root
+    .command('plan')
+    .description('print the stages, stores, topics and guarantees of pipelines, without running them')
+    .argument('<files...>', 'pipeline files (.ts or .js)')
+    .option('--json', 'print the plan as JSON, one line per pipeline')
+    .addHelpText('after', '\nExample:\n  $ millrace plan pipeline.ts')
+    .action(async (files, options) => {
+      const pass = planPass(files.map(fileUrl), realEnv(), limits.watchdogMs)
+      const planned = await output.progress('Loading', pass)
+      for (const one of planned) {
+        if ('error' in one) throw reviveError(one.error)
+        if (options.json === true) output.json(one.plan)
+        else output.line(explain(one.plan))
+      }
+    })
+}

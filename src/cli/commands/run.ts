@@ -1,0 +1,139 @@
+import { watch } from 'node:fs'
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Command } from '@commander-js/extra-typings'
+import { reviveError } from '../../errors.ts'
+import { start } from '../../runtime/start.ts'
+import type { Engine } from '../../runtime/start.ts'
+import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
+import { duration, fileUrl, wholeNumber } from '../arguments.ts'
+import type { Surroundings } from '../program.ts'
+
+const changesSettleMs = 200
+
+export function addRun(root: Command, surroundings: Surroundings): void {
+  engineCommand(root, 'run', 'run pipelines until stopped')
+    .addHelpText('after', '\nExample:\n  $ millrace run pipeline.ts --port 8080 --data-dir /var/lib/millrace')
+    .action((files, options) => run(surroundings, files, { logLevel: 'info', ...engineOptions(options) }, options.json === true))
+  engineCommand(root, 'dev', 'run pipelines, and start again whenever one of their files changes')
+    .addHelpText('after', '\nExample:\n  $ millrace dev pipeline.ts')
+    .action((files, options) => dev(surroundings, files, { logLevel: 'debug', ...engineOptions(options) }))
+}
+
+function engineCommand(root: Command, name: string, about: string) {
+  return root
+    .command(name)
+    .description(about)
+    .argument('<files...>', 'pipeline files (.ts or .js)')
+    .option('-d, --data-dir <directory>', 'where log and state live', '.millrace')
+    .option('-w, --workers <count>', 'threads that run pipelines (default: the number of cores)', wholeNumber(1, 64))
+    .option('-p, --port <port>', 'port to listen on, 0 for any free one', wholeNumber(0, 65_535), 7171)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--commit-interval <time>', 'the longest work is collected before a commit (default: 20ms)', duration)
+    .option('--watchdog <time>', 'a worker stuck for this long is replaced (default: 30s)', duration)
+    .option('--worker-memory <MiB>', 'heap of each worker', wholeNumber(32))
+    .option('--log-level <level>', 'debug, info, warn, error or silent')
+    .option('--json', 'print the address as JSON')
+}
+
+interface Flags {
+  readonly dataDir: string
+  readonly port: number
+  readonly host: string
+  readonly workers?: number | undefined
+  readonly commitInterval?: number | undefined
+  readonly watchdog?: number | undefined
+  readonly workerMemory?: number | undefined
+  readonly logLevel?: string | undefined
+}
+
+function engineOptions(flags: Flags): EngineOptions {
+  const { dataDir, port, host, workers, commitInterval, watchdog, workerMemory, logLevel } = flags
+  return {
+    dataDir,
+    port,
+    host,
+    ...(workers === undefined ? {} : { workers }),
+    ...(commitInterval === undefined ? {} : { commitIntervalMs: commitInterval }),
+    ...(watchdog === undefined ? {} : { watchdogMs: watchdog }),
+    ...(workerMemory === undefined ? {} : { workerMemoryMb: workerMemory }),
+    // Checked with the other options, where the message names what it may be.
+    ...(logLevel === undefined ? {} : { logLevel: logLevel as LogLevel }),
+  }
+}
+
+async function run(
+  { output, signal }: Surroundings,
+  files: readonly string[],
+  options: EngineOptions,
+  asJson: boolean,
+): Promise<void> {
+  const engine = await output.progress('Starting', start(files.map(fileUrl), options))
+  announce(output, engine, asJson)
+  await aborted(signal)
+  await output.progress('Stopping: the last commits are being written', engine.stop())
+}
+
+/** Like run; a change of a file beside the pipelines stops the engine and starts it again on the same data. */
+async function dev({ output, signal }: Surroundings, files: readonly string[], options: EngineOptions): Promise<void> {
+  const urls = files.map(fileUrl)
+  const changes = new Changes(urls.map((url) => dirname(fileURLToPath(url))))
+  try {
+    while (!signal.aborted) {
+      let engine: Engine | undefined
+      try {
+        engine = await output.progress('Starting', start(urls, options))
+        announce(output, engine, false)
+      } catch (error) {
+        output.error(error, false)
+        output.note('Waiting for a change.')
+      }
+      await Promise.race([aborted(signal), changes.next()])
+      await engine?.stop()
+      if (!signal.aborted) output.note('A file changed: starting again.')
+    }
+  } finally {
+    changes.close()
+  }
+}
+
+function announce(output: Surroundings['output'], engine: Engine, asJson: boolean): void {
+  const { pipelines, dataDir } = engine.status()
+  const running = pipelines.filter(({ state }) => state === 'running').map(({ name }) => name)
+  if (asJson) output.json({ url: engine.url, pid: process.pid, pipelines: running, dataDir })
+  else output.line(`Millrace runs ${running.join(', ')} at ${engine.url} (data in ${dataDir})`)
+  for (const { error } of pipelines) if (error !== undefined) output.error(reviveError(error), asJson)
+}
+
+/** Changes of source files in some directories; editors write in bursts, so a burst counts once. */
+class Changes {
+  readonly #watchers: readonly { close(): void }[]
+  #wake: () => void = () => {}
+
+  constructor(directories: readonly string[]) {
+    this.#watchers = [...new Set(directories)].map((directory) =>
+      watch(directory, (_event, name) => {
+        if (name === null || /\.[cm]?[jt]s$/.test(name)) this.#wake()
+      }),
+    )
+  }
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      let timer: NodeJS.Timeout | undefined
+      this.#wake = () => {
+        clearTimeout(timer)
+        timer = setTimeout(resolve, changesSettleMs)
+      }
+    })
+  }
+
+  close(): void {
+    for (const watcher of this.#watchers) watcher.close()
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}

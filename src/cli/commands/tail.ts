@@ -1,0 +1,55 @@
+import { resolve } from 'node:path'
+import type { Command } from '@commander-js/extra-typings'
+import { openAccess } from '../access.ts'
+import type { Surroundings } from '../program.ts'
+
+export function addTail(root: Command, { output, signal }: Surroundings): void {
+  root
+    .command('tail')
+    .description('print the records of a topic')
+    .argument('<topic>')
+    .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
+    .option('--from <where>', 'earliest, latest, an offset or an ISO time', 'earliest')
+    .option('-f, --follow', 'wait for what comes next')
+    .option('--json', 'print whole records (partition, offset, timestamp, key, value)')
+    .addHelpText('after', '\nExamples:\n  $ millrace tail orders\n  $ millrace tail shop.revenue --follow --from latest --json')
+    .action(async (topic, options) => {
+      const access = await openAccess(resolve(options.dataDir))
+      try {
+        const query = { topic, from: options.from, follow: options.follow === true }
+        for await (const line of access.tail(query, signal)) {
+          if (line !== '') output.line(options.json === true ? line : valueOf(line))
+        }
+      } finally {
+        await access.close()
+      }
+    })
+}
+
+export function addLag(root: Command, { output }: Surroundings): void {
+  root
+    .command('lag')
+    .description('print how far each stage and sink is behind, from committed positions')
+    .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const access = await openAccess(resolve(options.dataDir))
+      try {
+        const rows = await access.lag()
+        if (options.json === true) return output.json(rows)
+        output.table(
+          ['READER', 'TOPIC', 'PARTITION', 'POSITION', 'END', 'LAG'],
+          rows.map((row) => [row.group, row.topic, row.partition, row.position ?? '-', row.next, row.lag]),
+        )
+      } finally {
+        await access.close()
+      }
+    })
+}
+
+/** A record's value as it is; a line that is no record (a remark of the server) stays whole. */
+function valueOf(line: string): string {
+  const record: unknown = JSON.parse(line)
+  const value = typeof record === 'object' && record !== null && 'value' in record ? record.value : record
+  return JSON.stringify(value)
+}

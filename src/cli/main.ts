@@ -1,0 +1,33 @@
+#!/usr/bin/env node
+import { createRequire } from 'node:module'
+import { CommanderError } from '@commander-js/extra-typings'
+import { MillraceError } from '../errors.ts'
+import { exitCodeOf } from './exit-codes.ts'
+import { terminalOutput } from './output.ts'
+import { program } from './program.ts'
+
+/** Edge: the command line as a process. The first signal asks to stop, the second ends it at once. */
+const output = terminalOutput(process.stdout, process.stderr)
+const stop = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    if (stop.signal.aborted) process.exit(130)
+    stop.abort()
+  })
+}
+// A reader that goes away (`millrace tail … | head`) ends the command, and is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
+const asJson = process.argv.includes('--json')
+
+try {
+  if (process.platform === 'win32') throw new MillraceError('MR6012', 'This is Windows.')
+  const surroundings = { output, stdin: process.stdin, signal: stop.signal }
+  await program(surroundings, version).parseAsync(process.argv)
+  process.exit(process.exitCode ?? 0)
+} catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2)
+  output.error(error, asJson)
+  process.exit(exitCodeOf(error))
+}

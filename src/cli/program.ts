@@ -1,0 +1,49 @@
+import { Command } from '@commander-js/extra-typings'
+import type { Output } from './output.ts'
+import { addDlq } from './commands/dlq.ts'
+import { addPause } from './commands/pause.ts'
+import { addPlan } from './commands/plan.ts'
+import { addProduce } from './commands/produce.ts'
+import { addRun } from './commands/run.ts'
+import { addLag, addTail } from './commands/tail.ts'
+import { addTopics } from './commands/topics.ts'
+
+/** What commands have of the world around them. */
+export interface Surroundings {
+  readonly output: Output
+  readonly stdin: AsyncIterable<Uint8Array>
+  /** Aborts when the user asks to stop. */
+  readonly signal: AbortSignal
+}
+
+const examples = `
+Examples:
+  $ millrace dev pipeline.ts                     run, and start again whenever the file changes
+  $ millrace run orders.ts clicks.ts             two pipelines on one engine
+  $ millrace produce orders orders.ndjson        send a file of events
+  $ millrace tail orders --follow                watch what arrives
+  $ millrace dlq list shop                       see what failed, and why
+
+Commands talk to the engine that runs on --data-dir, or read the directory when none runs.
+Exit codes: 0 done, 1 unexpected, 2 command line, 3 input, 4 not now, 5 in use, 6 unreadable data.`
+
+/** The whole command line. Unknown commands and options are refused, with what was probably meant. */
+export function program(surroundings: Surroundings, version: string): Command {
+  const root = new Command('millrace')
+    .description('Stream processing for TypeScript: typed pipelines over a durable log, exactly-once.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .showSuggestionAfterError()
+    .showHelpAfterError('Add --help for the options and examples.')
+    .exitOverride()
+    .addHelpText('after', examples)
+  addRun(root, surroundings)
+  addPlan(root, surroundings)
+  addTail(root, surroundings)
+  addProduce(root, surroundings)
+  addTopics(root, surroundings)
+  addLag(root, surroundings)
+  addPause(root, surroundings)
+  addDlq(root, surroundings)
+  return root
+}

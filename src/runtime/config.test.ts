@@ -1,0 +1,33 @@
+import { describe, expect, it } from 'vitest'
+import { MillraceError } from '../errors.ts'
+import { resolveConfig } from './config.ts'
+
+const machine = { cores: 4, memoryBytes: 8 * 2 ** 30, cwd: '/srv' }
+
+describe('resolveConfig', () => {
+  it('fills in the documented defaults', () => {
+    expect(resolveConfig({}, machine)).toMatchObject({
+      dataDir: '/srv/.millrace',
+      workers: 4,
+      host: '127.0.0.1',
+      port: 7171,
+      commitIntervalMs: 20,
+      watchdogMs: 30_000,
+      workerMemoryMb: 1433,
+    })
+  })
+
+  it('refuses a value out of range with the value and the range', () => {
+    for (const [options, words] of [
+      [{ workers: 0 }, 'workers is 0 and must be a whole number from 1 to 64'],
+      [{ port: 70_000 }, 'port is 70000 and must be a whole number from 0 to 65535'],
+      [{ watchdogMs: 10 }, 'watchdogMs is 10'],
+      [{ dataDir: '' }, 'dataDir is empty'],
+      [{ logLevel: 'loud' as 'info' }, 'logLevel is "loud"'],
+    ] as const) {
+      const resolve = (): unknown => resolveConfig(options, machine)
+      expect(resolve).toThrow(MillraceError)
+      expect(resolve).toThrow(words)
+    }
+  })
+})

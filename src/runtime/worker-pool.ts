@@ -1,0 +1,225 @@
+import type { Worker, MessagePort } from 'node:worker_threads'
+import type { Env } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
+import { newBeat, readBeat } from './beat.ts'
+import type { Assignment } from './assignment.ts'
+import type { EngineConfig } from './config.ts'
+import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
+import type { WorkerStatus } from './status.ts'
+import { causeOf, observeBeat, remembered, restartAfter } from './supervisor.ts'
+import type { BeatSeen, Death, DeathCause, Restart } from './supervisor.ts'
+import { spawnThread } from './threads.ts'
+
+export interface PoolOptions {
+  readonly env: Env
+  readonly config: EngineConfig
+  readonly logId: string
+  readonly modules: WorkerThreadData['modules']
+  readonly assignment: Assignment
+  /** A new client of the log thread. */
+  readonly attach: () => MessagePort
+  readonly onMessage: (slot: number, message: FromWorker) => void
+  /** The worker is gone, and everything it was asked without an answer. Called before its replacement is started. */
+  readonly onDeath: (slot: number, error: MillraceError, restart: Restart) => void
+}
+
+interface Slot {
+  readonly number: number
+  thread: Worker | undefined
+  beat: SharedArrayBuffer
+  seen: BeatSeen | undefined
+  state: WorkerStatus['state']
+  ended: 'by-watchdog' | 'by-itself'
+  error: unknown
+  deaths: Death[]
+  careful: readonly string[]
+  skip: readonly { readonly task: string; readonly offset: number }[]
+  restarts: number
+  lastError: MillraceError | undefined
+  cancelRestart: () => void
+  /** Resolves `stop` of this slot. */
+  gone: (() => void) | undefined
+}
+
+const longestLookMs = 1_000
+
+/** Edge: keeps one thread per slot of the assignment alive. What to do about a dead or stuck one, supervisor.ts decides. */
+export class WorkerPool {
+  readonly #options: PoolOptions
+  readonly #slots: readonly Slot[]
+  readonly #paused = new Set<string>()
+  #stopping = false
+  #cancelLook = (): void => {}
+  #lookedAt = 0
+
+  constructor(options: PoolOptions) {
+    this.#options = options
+    this.#slots = options.assignment.map((_, number) => newSlot(number))
+  }
+
+  start(): void {
+    for (const slot of this.#slots) this.#spawn(slot)
+    this.#lookedAt = this.#options.env.clock.monotonic()
+    this.#lookLater()
+  }
+
+  /** False when the worker is not there to take it. */
+  post(slot: number, message: ToWorker, transfer: ArrayBuffer[] = []): boolean {
+    const found = this.#slots[slot]
+    if (found?.thread === undefined || found.state !== 'running') return false
+    found.thread.postMessage(message, transfer)
+    return true
+  }
+
+  /** Remembered for workers that are replaced. */
+  pause(slot: number, task: string): void {
+    this.#paused.add(task)
+    this.post(slot, { type: 'pause', task })
+  }
+
+  resume(slot: number, task: string): void {
+    this.#paused.delete(task)
+    this.post(slot, { type: 'resume', task })
+  }
+
+  status(): WorkerStatus[] {
+    return this.#slots.map(({ number, state, restarts, beat, lastError }) => ({
+      slot: number,
+      state,
+      restarts,
+      phase: readBeat(beat).phase,
+      lastError: lastError?.toJSON(),
+    }))
+  }
+
+  /** Lets every worker write its last commit; ends those that have not after `graceMs`. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true
+    this.#cancelLook()
+    await Promise.all(this.#slots.map((slot) => this.#stopSlot(slot, graceMs)))
+  }
+
+  async #stopSlot(slot: Slot, graceMs: number): Promise<void> {
+    slot.cancelRestart()
+    const { thread } = slot
+    if (thread === undefined) return
+    const gone = new Promise<void>((resolve) => (slot.gone = resolve))
+    thread.postMessage({ type: 'stop' } satisfies ToWorker)
+    const cancel = this.#options.env.timers.after(graceMs, () => void thread.terminate())
+    await gone
+    cancel()
+    slot.state = 'stopped'
+  }
+
+  #spawn(slot: Slot): void {
+    const { config, logId, modules, assignment, attach } = this.#options
+    const logPort = attach()
+    slot.beat = newBeat()
+    slot.seen = undefined
+    slot.state = 'starting'
+    slot.ended = 'by-itself'
+    slot.error = undefined
+    const data: WorkerThreadData = {
+      slot: slot.number,
+      logId,
+      dataDir: config.dataDir,
+      logPort,
+      modules,
+      shares: assignment[slot.number] ?? [],
+      commitIntervalMs: config.commitIntervalMs,
+      watchdogMs: config.watchdogMs,
+      beat: slot.beat,
+      careful: slot.careful,
+      skip: slot.skip,
+      paused: [...this.#paused],
+    }
+    const thread = spawnThread('worker-thread', {
+      name: `worker ${slot.number}`,
+      data,
+      transfer: [logPort],
+      heapMb: config.workerMemoryMb,
+    })
+    slot.thread = thread
+    thread.on('message', (message: FromWorker) => {
+      if (message.type === 'running') slot.state = 'running'
+      this.#options.onMessage(slot.number, message)
+    })
+    thread.on('error', (error) => (slot.error = error))
+    thread.on('exit', () => this.#exited(slot))
+  }
+
+  #exited(slot: Slot): void {
+    slot.thread = undefined
+    slot.gone?.()
+    if (this.#stopping) return
+    const now = this.#options.env.clock.monotonic()
+    const cause = causeOf(slot.error, slot.ended)
+    const { task, offset } = readBeat(slot.beat)
+    const careful = task !== undefined && slot.careful.includes(task)
+    slot.deaths = [...remembered(slot.deaths, now), { at: now, cause, task, offset, careful }]
+    const restart = restartAfter(slot.deaths)
+    slot.careful = restart.careful
+    if (restart.skip !== undefined) slot.skip = [...slot.skip, restart.skip]
+    slot.restarts++
+    slot.state = 'waiting'
+    slot.lastError = deathError(slot, cause, this.#options.config)
+    this.#options.onDeath(slot.number, slot.lastError, restart)
+    slot.cancelRestart = this.#options.env.timers.after(restart.inMs, () => this.#spawn(slot))
+  }
+
+  #lookLater(): void {
+    const every = Math.min(Math.ceil(this.#options.config.watchdogMs / 4), longestLookMs)
+    this.#cancelLook = this.#options.env.timers.after(every, () => {
+      const now = this.#options.env.clock.monotonic()
+      this.#look(Math.min(now - this.#lookedAt, every * 2))
+      this.#lookedAt = now
+      this.#lookLater()
+    })
+  }
+
+  #look(passedMs: number): void {
+    for (const slot of this.#slots) {
+      const { count, phase } = readBeat(slot.beat)
+      // Opening reads state back, for as long as that takes, and runs no user code.
+      const seen = phase === 'opening' ? undefined : slot.seen
+      slot.seen = observeBeat(seen, count, passedMs)
+      if (slot.thread === undefined || slot.seen.stoodMs < this.#options.config.watchdogMs) continue
+      slot.ended = 'by-watchdog'
+      slot.seen = undefined
+      void slot.thread.terminate()
+    }
+  }
+}
+
+function newSlot(number: number): Slot {
+  return {
+    number,
+    thread: undefined,
+    beat: newBeat(),
+    seen: undefined,
+    state: 'starting',
+    ended: 'by-itself',
+    error: undefined,
+    deaths: [],
+    careful: [],
+    skip: [],
+    restarts: 0,
+    lastError: undefined,
+    cancelRestart: () => {},
+    gone: undefined,
+  }
+}
+
+function deathError(slot: Slot, cause: DeathCause, config: EngineConfig): MillraceError {
+  const { task, offset } = readBeat(slot.beat)
+  const at = task === undefined ? '' : ` at ${task}${offset === undefined ? '' : `, offset ${offset}`}`
+  const who = `Worker ${slot.number}`
+  const options = { cause: slot.error }
+  if (cause === 'stuck') return new MillraceError('MR6006', `${who} showed no progress for ${config.watchdogMs} ms${at}.`)
+  if (cause === 'out-of-memory') {
+    return new MillraceError('MR6007', `${who} needed more than ${config.workerMemoryMb} MiB of heap${at}.`, options)
+  }
+  if (cause === 'exit') return new MillraceError('MR6005', `${who} ended by itself${at}; user code called process.exit.`)
+  const text = slot.error instanceof Error ? `${slot.error.name}: ${slot.error.message}` : String(slot.error)
+  return new MillraceError('MR6005', `${who} failed with "${text}"${at}.`, options)
+}
