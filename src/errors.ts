@@ -28,6 +28,30 @@ export interface ErrorEntry {
 
 export const errorTable = {
   MR1001: { kind: 'invalid', title: 'The event is not valid JSON', advice: 'Send one JSON object per event, in UTF-8.', status: 400 },
+  MR1002: {
+    kind: 'invalid',
+    title: 'The event is not valid UTF-8',
+    advice: 'Encode events in UTF-8.',
+    status: 400,
+  },
+  MR1003: {
+    kind: 'invalid',
+    title: 'The event is nested too deep',
+    advice: 'Send a flatter event.',
+    status: 400,
+  },
+  MR1004: {
+    kind: 'invalid',
+    title: 'The event has a key __proto__',
+    advice: 'Rename the key: programs that copy such an object can be made to change their own prototypes.',
+    status: 400,
+  },
+  MR1005: {
+    kind: 'invalid',
+    title: 'The event has a key twice in one object',
+    advice: 'Send each key once: readers of JSON do not agree on which of two counts.',
+    status: 400,
+  },
   MR1020: {
     kind: 'invalid',
     title: 'The event is too large',
