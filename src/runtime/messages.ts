@@ -5,8 +5,8 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { MillraceError } from '../errors.ts'
 import type { Plan } from '../plan/plan.ts'
-import type { TaskReport } from '../process/runner.ts'
 import type { RunnerShare } from './assignment.ts'
+import type { WorkerReport } from './reports.ts'
 
 export type ErrorJson = ReturnType<MillraceError['toJSON']>
 
@@ -38,7 +38,7 @@ export type ToLogThread =
 
 export type FromLogThread =
   /** Recovery is done and the log takes commits. */
-  | { readonly type: 'open'; readonly logId: string; readonly notes: readonly string[] }
+  | { readonly type: 'open'; readonly logId: string; readonly logEpoch: number; readonly notes: readonly string[] }
   /** Nothing may be acknowledged any more: the process ends. */
   | { readonly type: 'failed'; readonly error: ErrorJson }
   | { readonly type: 'closed' }
@@ -62,6 +62,8 @@ export type FromSnapshotThread =
 
 export interface WorkerThreadData {
   readonly slot: number
+  /** Rises with every worker ever started on this data directory: the fence of sinks. */
+  readonly epoch: number
   readonly logId: string
   readonly dataDir: string
   readonly logPort: MessagePort
@@ -89,6 +91,6 @@ export type FromWorker =
   | { readonly type: 'loaded' }
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */
   | { readonly type: 'running' }
-  | { readonly type: 'reports'; readonly id: number; readonly reports: readonly TaskReport[] }
-  | { readonly type: 'runner-failed'; readonly runner: string; readonly error: ErrorJson }
+  | { readonly type: 'report'; readonly id: number; readonly report: WorkerReport }
+  | { readonly type: 'runner-failed'; readonly runner: string; readonly pipeline: string; readonly error: ErrorJson }
   | { readonly type: 'ended'; readonly why: 'stopped' | 'fenced' | 'closed'; readonly error?: ErrorJson }

@@ -14,6 +14,8 @@ export interface PoolOptions {
   readonly env: Env
   readonly config: EngineConfig
   readonly logId: string
+  /** Rises with every opening of the data directory. */
+  readonly logEpoch: number
   readonly modules: WorkerThreadData['modules']
   readonly assignment: Assignment
   /** A new client of the log thread. */
@@ -42,6 +44,8 @@ interface Slot {
 }
 
 const longestLookMs = 1_000
+/** Worker starts that fit between two openings of the log: at the longest backoff, months of dying. */
+const startsPerEpoch = 1_000_000
 
 /** Edge: keeps one thread per slot of the assignment alive. What to do about a dead or stuck one, supervisor.ts decides. */
 export class WorkerPool {
@@ -49,6 +53,7 @@ export class WorkerPool {
   readonly #slots: readonly Slot[]
   readonly #paused = new Set<string>()
   #stopping = false
+  #starts = 0
   #cancelLook = (): void => {}
   #lookedAt = 0
 
@@ -112,7 +117,7 @@ export class WorkerPool {
   }
 
   #spawn(slot: Slot): void {
-    const { config, logId, modules, assignment, attach } = this.#options
+    const { config, logId, logEpoch, modules, assignment, attach } = this.#options
     const logPort = attach()
     slot.beat = newBeat()
     slot.seen = undefined
@@ -121,6 +126,7 @@ export class WorkerPool {
     slot.error = undefined
     const data: WorkerThreadData = {
       slot: slot.number,
+      epoch: logEpoch * startsPerEpoch + this.#starts++,
       logId,
       dataDir: config.dataDir,
       logPort,

@@ -1,0 +1,41 @@
+import { createHistogram } from 'node:perf_hooks'
+import type { FastifyInstance } from 'fastify'
+import type { HttpFacts, Quantiles } from './metrics.ts'
+
+/** Counts answers and their times. */
+export interface HttpMeter {
+  facts(): HttpFacts
+}
+
+export function httpMeter(app: FastifyInstance): HttpMeter {
+  const answers: Record<string, number> = {}
+  const latency = new LatencyMeter()
+  app.addHook('onResponse', (_request, reply, done) => {
+    const status = String(reply.statusCode)
+    answers[status] = (answers[status] ?? 0) + 1
+    latency.record(reply.elapsedTime)
+    done()
+  })
+  return { facts: () => ({ answers, seconds: latency.seconds() }) }
+}
+
+/** Times in a fixed amount of memory, at a cost of about 50 ns each. */
+export class LatencyMeter {
+  readonly #histogram = createHistogram()
+  #count = 0
+
+  get count(): number {
+    return this.#count
+  }
+
+  record(ms: number): void {
+    this.#count++
+    this.#histogram.record(Math.max(1, Math.round(ms * 1_000)))
+  }
+
+  seconds(): Quantiles {
+    if (this.#count === 0) return { p50: 0, p99: 0, max: 0 }
+    const at = (percentile: number): number => this.#histogram.percentile(percentile) / 1e6
+    return { p50: at(50), p99: at(99), max: this.#histogram.max / 1e6 }
+  }
+}

@@ -1,0 +1,23 @@
+import type { FastifyInstance } from 'fastify'
+import type { Facts } from './metrics.ts'
+import { exposition } from './prometheus.ts'
+
+export interface ObserveContext {
+  readonly gather: () => Promise<Facts>
+  /** What is not ready, one sentence each; empty when everything is. */
+  readonly notReady: () => Promise<readonly string[]>
+}
+
+/** `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (everything runs, or what does not and why). */
+export function observeRoutes(app: FastifyInstance, context: ObserveContext): void {
+  const metrics = exposition(context.gather)
+  app.addHook('onClose', () => metrics.close())
+  app.get('/metrics', async (_request, reply) => {
+    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.text())
+  })
+  app.get('/healthz', () => ({ healthy: true }))
+  app.get('/readyz', async (_request, reply) => {
+    const reasons = await context.notReady()
+    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+  })
+}

@@ -1,0 +1,213 @@
+import type { MessagePort } from 'node:worker_threads'
+import type { Env } from '../core/env/env.ts'
+import { portOf } from '../core/port.ts'
+import { MillraceError } from '../errors.ts'
+import { LogClient } from '../log/embedded/index.ts'
+import type { Log } from '../log/log.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { Plan } from '../plan/plan.ts'
+import { deferred } from './deferred.ts'
+import { assign } from './assignment.ts'
+import type { Assignment } from './assignment.ts'
+import type { EngineConfig } from './config.ts'
+import { startLogThread } from './log-host.ts'
+import type { LogHost } from './log-host.ts'
+import type { FromWorker } from './messages.ts'
+import { planPass } from './plan-pass.ts'
+import { admitPlans, createTopics, nothingRuns, savePlans } from './plans.ts'
+import type { Admitted } from './plans.ts'
+import { Reports } from './reports.ts'
+import type { EngineStatus } from './status.ts'
+import { notReadyReasons, tasksMeant } from './status-of.ts'
+import { WorkerPool } from './worker-pool.ts'
+
+export interface EngineInputs {
+  readonly env: Env
+  readonly config: EngineConfig
+  readonly urls: readonly string[]
+  readonly version: string
+  readonly logger: Logger
+}
+
+const stopGraceMs = 10_000
+
+/**
+ * The supervisor: starts the threads in order, keeps the workers alive, and ends everything when the log does. It serves
+ * nothing itself; http-server.ts is its front.
+ */
+export class Engine {
+  readonly inputs: EngineInputs
+  readonly log: Log
+  readonly plans: readonly Plan[]
+  readonly assignment: Assignment
+  readonly pool: WorkerPool
+  readonly reports: Reports
+  /** Resolves when it has ended: with undefined after `stop`, else with why. */
+  readonly ended: Promise<MillraceError | undefined>
+  readonly #host: LogHost
+  #pipelines: Admitted['pipelines']
+  readonly #startedAt: number
+  readonly #ready = deferred<void>()
+  readonly #end = deferred<MillraceError | undefined>()
+  #state: EngineStatus['state'] = 'starting'
+  #url = ''
+
+  /** Opens the data directory and plans the pipelines. Rejects where nothing can run; then nothing is left behind. */
+  static async open(inputs: EngineInputs): Promise<Engine> {
+    const { env, config, urls, logger } = inputs
+    const planning = planPass(urls, env, config.watchdogMs)
+    const host = await startLogThread({ dataDir: config.dataDir })
+    for (const note of host.notes) logger.info({ dataDir: config.dataDir }, note)
+    try {
+      const log = new LogClient(env, portOf(host.attach()))
+      const admitted = await createTopics(log, admitPlans(await planning))
+      if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)
+      savePlans(env, config.dataDir, admitted.plans)
+      return new Engine(inputs, host, log, admitted)
+    } catch (error) {
+      await host.close()
+      throw error
+    }
+  }
+
+  private constructor(inputs: EngineInputs, host: LogHost, log: Log, admitted: Admitted) {
+    const { env, config } = inputs
+    this.inputs = inputs
+    this.log = log
+    this.#host = host
+    this.plans = admitted.plans
+    this.#pipelines = admitted.pipelines
+    this.#startedAt = env.clock.monotonic()
+    this.ended = this.#end.promise
+    this.assignment = assign(admitted.plans, config.workers)
+    this.pool = new WorkerPool({
+      env,
+      config,
+      logId: host.logId,
+      logEpoch: host.logEpoch,
+      modules: admitted.modules,
+      assignment: this.assignment,
+      attach: () => host.attach(),
+      onMessage: (slot, message) => this.#onMessage(slot, message),
+      onDeath: (slot, error, restart) => {
+        const { inMs, skip } = restart
+        inputs.logger.error({ code: error.code, worker: slot, restartInMs: inMs, skip }, error.message)
+      },
+    })
+    this.reports = new Reports(env, config.workers, (slot, message) => this.pool.post(slot, message))
+    for (const { name, error } of admitted.pipelines) {
+      if (error !== undefined) inputs.logger.error({ code: error.code, pipeline: name }, error.message)
+    }
+    void host.ended.then((error) => this.#logEnded(error))
+  }
+
+  get logId(): string {
+    return this.#host.logId
+  }
+
+  /** Resolves when every worker has run once; rejects when the engine ended before. */
+  get ready(): Promise<void> {
+    return this.#ready.promise
+  }
+
+  run(url: string): void {
+    this.#url = url
+    this.pool.start()
+  }
+
+  attachLog(): MessagePort {
+    return this.#host.attach()
+  }
+
+  status(): EngineStatus {
+    const { config, version, env } = this.inputs
+    const workers = this.pool.status()
+    return {
+      state: this.#state,
+      version,
+      logId: this.logId,
+      dataDir: config.dataDir,
+      url: this.#url,
+      upMs: Math.round(env.clock.monotonic() - this.#startedAt),
+      pipelines: this.#pipelines,
+      workers,
+      notReady: notReadyReasons(this.#pipelines, workers, []),
+    }
+  }
+
+  async notReady(): Promise<string[]> {
+    return notReadyReasons(this.#pipelines, this.pool.status(), await this.reports.tasks())
+  }
+
+  pause(target: string): string[] {
+    return this.#steer(target, (slot, task) => this.pool.pause(slot, task))
+  }
+
+  resume(target: string): string[] {
+    return this.#steer(target, (slot, task) => this.pool.resume(slot, task))
+  }
+
+  /** Ends workers after a last commit, then the log. The front must have stopped before. */
+  async stop(): Promise<void> {
+    if (this.#state === 'stopping' || this.#state === 'stopped') {
+      await this.ended
+      return
+    }
+    this.#state = 'stopping'
+    await this.pool.stop(stopGraceMs)
+    await this.#host.close()
+    this.#finish('stopped', undefined)
+  }
+
+  #steer(target: string, act: (slot: number, task: string) => void): string[] {
+    const done: string[] = []
+    for (const [slot, shares] of this.assignment.entries()) {
+      const tasks = shares.flatMap(({ id, partitions }) => partitions.map((partition) => `${id}/${partition}`))
+      for (const task of tasksMeant(target, tasks)) {
+        act(slot, task)
+        done.push(task)
+      }
+    }
+    if (done.length === 0) throw new MillraceError('MR6010', `No task, stage, sink or pipeline is called "${target}".`)
+    return done
+  }
+
+  #onMessage(slot: number, message: FromWorker): void {
+    const { logger } = this.inputs
+    if (message.type === 'running' && this.#state === 'starting') {
+      if (this.pool.status().every(({ state }) => state === 'running')) {
+        this.#state = 'ready'
+        this.#ready.resolve()
+      }
+    } else if (message.type === 'report') {
+      this.reports.answered(slot, message.id, message.report)
+    } else if (message.type === 'runner-failed') {
+      const { code, message: text } = message.error
+      logger.error({ code, worker: slot, runner: message.runner }, text)
+      this.#pipelineFailed(message.pipeline, message.error)
+    } else if (message.type === 'ended' && message.error !== undefined) {
+      logger.error({ code: message.error.code, worker: slot, why: message.why }, message.error.message)
+    }
+  }
+
+  #pipelineFailed(name: string, error: NonNullable<Admitted['pipelines'][number]['error']>): void {
+    this.#pipelines = this.#pipelines.map((pipeline) =>
+      pipeline.name === name && pipeline.state === 'running' ? { ...pipeline, state: 'failed', error } : pipeline,
+    )
+  }
+
+  #logEnded(error: MillraceError | undefined): void {
+    if (this.#state === 'stopping' || this.#state === 'stopped') return
+    const why = error ?? new MillraceError('MR6008', 'It closed without being asked to.')
+    this.inputs.logger.error({ code: why.code }, why.message)
+    this.#finish('failed', why)
+  }
+
+  #finish(state: 'stopped' | 'failed', error: MillraceError | undefined): void {
+    this.#state = state
+    this.#ready.reject(error ?? new MillraceError('MR6004', 'The engine was stopped before it was ready.'))
+    this.#ready.promise.catch(() => undefined)
+    this.#end.resolve(error)
+  }
+}
+

@@ -1,0 +1,131 @@
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import { join } from 'node:path'
+import { fastify } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { adminRoutes } from './admin/routes.ts'
+import type { Engine } from './engine.ts'
+import { observeEngine } from './facts.ts'
+import { socketName } from './socket.ts'
+
+export interface HttpServer {
+  readonly url: string
+  /** Takes no new connection, lets what is under way be answered for a while, then closes. */
+  close(): Promise<void>
+}
+
+/** Edge: everything the engine serves, on one port and on the socket in its data directory. Throws MR6001 or MR6002. */
+export async function serveHttp(engine: Engine): Promise<HttpServer> {
+  const { config } = engine.inputs
+  const local = new WeakSet<Socket>()
+  const app = newApp()
+  adminRoutes(app, {
+    log: engine.log,
+    plans: () => engine.plans,
+    status: () => engine.status(),
+    reports: () => engine.reports.tasks(),
+    pause: (target) => engine.pause(target),
+    resume: (target) => engine.resume(target),
+    now: () => engine.inputs.env.clock.now(),
+    overSocket: (request) => local.has(request.socket),
+  })
+  observeEngine(app, engine)
+  await listen(app, config.host, config.port)
+  try {
+    const socket = await listenOnSocket(app, config.dataDir, local)
+    return {
+      url: urlOf(app, config.host),
+      close: async () => {
+        await Promise.all([app.close(), closeServer(socket)])
+        rmSync(join(config.dataDir, 'admin.sock'), { force: true })
+      },
+    }
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+}
+
+function newApp(): FastifyInstance {
+  const app = fastify({
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 1_024 },
+    http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 1_000 },
+  })
+  app.server.maxConnections = limits.connections
+  app.setErrorHandler((error, _request, reply) => {
+    const told = asMillraceError(error)
+    if (told.kind === 'unavailable') reply.header('retry-after', '1')
+    return reply.code(told.status).send({ error: told.toJSON() })
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const error = new MillraceError('MR6010', `There is no ${request.method} ${request.url.slice(0, 200)}.`)
+    return reply.code(404).send({ error: error.toJSON() })
+  })
+  return app
+}
+
+/** What fastify itself refuses (a body that is no JSON, a bad URL) keeps its status and gets a code of ours. */
+function asMillraceError(error: unknown): MillraceError {
+  if (error instanceof MillraceError) return error
+  const text = error instanceof Error ? error.message : String(error)
+  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : 500
+  const invalid = typeof status === 'number' && status < 500
+  return new MillraceError(invalid ? 'MR6011' : 'MR6000', `${text}.`, { cause: error })
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EADDRINUSE') {
+      throw new MillraceError('MR6001', `${host}:${port} is already listened on.`, { cause: error })
+    }
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new MillraceError('MR6002', `${host}:${port} cannot be listened on (${code}).`, { cause: error })
+    }
+    throw error
+  }
+}
+
+/** The same routes over the socket in the data directory, for whoever may open its files. */
+function listenOnSocket(app: FastifyInstance, dataDir: string, local: WeakSet<Socket>): Promise<Server> {
+  const path = join(dataDir, 'admin.sock')
+  // The directory's lock is held: a socket that is there is what a killed engine left.
+  rmSync(path, { force: true })
+  const server = createServer((request, response) => app.routing(request, response))
+  server.on('connection', (socket) => local.add(socket))
+  const name = socketName(dataDir)
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      name.release()
+      reject(error)
+    })
+    server.listen(name.path, () => {
+      name.release()
+      chmodSync(path, 0o600)
+      resolve(server)
+    })
+  })
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    server.closeIdleConnections()
+  })
+}
+
+function urlOf(app: FastifyInstance, host: string): string {
+  const address = app.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const name = host === '0.0.0.0' || host === '::' ? 'localhost' : host
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`
+}

@@ -1,0 +1,119 @@
+import type { Env } from '../core/env/env.ts'
+import { MillraceError, reviveError } from '../errors.ts'
+import type { Log } from '../log/log.ts'
+import { mergePlans } from '../plan/index.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { Planned } from './messages.ts'
+import type { PipelineStatus } from './status.ts'
+
+/** Which pipelines run, and which do not and why. */
+export interface Admitted {
+  readonly plans: readonly Plan[]
+  readonly modules: readonly { readonly url: string; readonly hash: string }[]
+  readonly pipelines: readonly PipelineStatus[]
+}
+
+/** Takes the plans that fit together, in the order they were named: one that contradicts an earlier one is refused alone. */
+export function admitPlans(planned: readonly Planned[]): Admitted {
+  const plans: Plan[] = []
+  const modules: { url: string; hash: string }[] = []
+  const pipelines: PipelineStatus[] = []
+  for (const one of planned) {
+    const { url } = one
+    if ('error' in one) {
+      pipelines.push({ name: url, url, state: 'failed', planHash: undefined, error: one.error })
+      continue
+    }
+    const { plan } = one
+    try {
+      mergePlans([...plans, plan])
+    } catch (error) {
+      pipelines.push(refused(plan, url, error))
+      continue
+    }
+    plans.push(plan)
+    modules.push({ url, hash: plan.hash })
+    pipelines.push({ name: plan.pipeline, url, state: 'running', planHash: plan.hash, error: undefined })
+  }
+  return { plans, modules, pipelines }
+}
+
+/** Creates what the plans need and is not there. A pipeline whose topics cannot be had is left out, alone. */
+export async function createTopics(log: Log, admitted: Admitted): Promise<Admitted> {
+  const failed = new Map<string, unknown>()
+  for (const plan of admitted.plans) {
+    try {
+      for (const { name, kind, partitions, retentionMs, retentionBytes, labels } of plan.topics) {
+        await log.topics.create({
+          name,
+          kind,
+          partitions,
+          ...(retentionMs === undefined ? {} : { retentionMs }),
+          ...(retentionBytes === undefined ? {} : { retentionBytes }),
+          ...(labels === undefined ? {} : { labels }),
+        })
+      }
+    } catch (error) {
+      failed.set(plan.hash, error)
+    }
+  }
+  if (failed.size === 0) return admitted
+  const urlOf = (hash: string | undefined): string => admitted.modules.find((m) => m.hash === hash)?.url ?? ''
+  return {
+    plans: admitted.plans.filter(({ hash }) => !failed.has(hash)),
+    modules: admitted.modules.filter(({ hash }) => !failed.has(hash)),
+    pipelines: admitted.pipelines.map((pipeline) => {
+      const plan = admitted.plans.find(({ hash }) => hash === pipeline.planHash)
+      if (plan === undefined || !failed.has(plan.hash)) return pipeline
+      return refused(plan, urlOf(plan.hash), failed.get(plan.hash))
+    }),
+  }
+}
+
+/** What the first pipeline that does not run says; where none was named, MR6013. */
+export function nothingRuns(pipelines: readonly PipelineStatus[]): MillraceError {
+  const error = pipelines.find((pipeline) => pipeline.error !== undefined)?.error
+  return error === undefined ? new MillraceError('MR6013', 'No pipeline file was named.') : reviveError(error)
+}
+
+function refused(plan: Plan, url: string, error: unknown): PipelineStatus {
+  const told = error instanceof MillraceError ? error : new MillraceError('MR6000', `${String(error)}.`, { cause: error })
+  return { name: plan.pipeline, url, state: 'failed', planHash: plan.hash, error: told.toJSON() }
+}
+
+const fileName = 'plans.json'
+
+/** Keeps the plans beside the log, so that commands can read a directory no engine runs on. */
+export function savePlans({ disk }: Env, dataDir: string, plans: readonly Plan[]): void {
+  const temporary = `${dataDir}/${fileName}.new`
+  const bytes = new TextEncoder().encode(JSON.stringify(plans))
+  if (disk.exists(temporary)) disk.unlink(temporary)
+  const file = disk.open(temporary, 'create')
+  try {
+    for (let at = 0; at < bytes.length; ) at += file.write(bytes.subarray(at), at)
+    file.fdatasync()
+  } finally {
+    file.close()
+  }
+  disk.rename(temporary, `${dataDir}/${fileName}`)
+  disk.fsyncDir(dataDir)
+}
+
+/** The plans of the last engine that ran here; none where there was none. */
+export function readPlans({ disk }: Env, dataDir: string): readonly Plan[] {
+  const path = `${dataDir}/${fileName}`
+  if (!disk.exists(path)) return []
+  const file = disk.open(path, 'read')
+  try {
+    const bytes = new Uint8Array(file.size())
+    for (let at = 0; at < bytes.length; ) {
+      const read = file.read(bytes.subarray(at), at)
+      if (read === 0) break
+      at += read
+    }
+    // Written by savePlans, by rename: whole or not at all.
+    return JSON.parse(new TextDecoder().decode(bytes)) as readonly Plan[]
+  } finally {
+    file.close()
+  }
+}

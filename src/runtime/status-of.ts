@@ -1,0 +1,33 @@
+import type { TaskReport } from '../process/runner.ts'
+import type { PipelineStatus, WorkerStatus } from './status.ts'
+
+/** What keeps an engine from being ready, one sentence each. */
+export function notReadyReasons(
+  pipelines: readonly PipelineStatus[],
+  workers: readonly WorkerStatus[],
+  reports: readonly TaskReport[],
+): string[] {
+  const reasons: string[] = []
+  for (const { name, state, error } of pipelines) {
+    if (state === 'failed') reasons.push(`Pipeline ${name} does not run: ${error?.message ?? 'it failed'}`)
+  }
+  for (const { slot, state, phase, lastError } of workers) {
+    if (state !== 'running') {
+      const why = lastError === undefined ? '' : ` (the one before ended: ${lastError.message})`
+      reasons.push(`Worker ${slot} is ${state}${why}`)
+    } else if (phase === 'disk full') {
+      reasons.push(`Worker ${slot} waits for space on the disk`)
+    }
+  }
+  for (const { id, status, error } of reports) {
+    if (status === 'failed' || status === 'behind-retention') {
+      reasons.push(`Task ${id} is ${status}: ${error?.message ?? 'see the log'}`)
+    }
+  }
+  return reasons
+}
+
+/** The tasks that a name means: a task itself, or all tasks of a stage, a sink or a pipeline. */
+export function tasksMeant(target: string, tasks: readonly string[]): string[] {
+  return tasks.filter((task) => task === target || task.startsWith(`${target}/`))
+}
