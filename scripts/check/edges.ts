@@ -29,6 +29,21 @@ const list: Edge[] = [
     uses: ['node:module'],
     why: 'loads the module a user names',
   },
+  {
+    file: 'src/sinks/sqlite/session.ts',
+    uses: ['node:sqlite'],
+    why: 'SQLite does its own file access; runs only in the thread of its sink',
+  },
+  {
+    file: 'src/sinks/sqlite/client.ts',
+    uses: ['node:worker_threads'],
+    why: 'starts the thread of a SQLite sink',
+  },
+  {
+    file: 'src/sinks/sqlite/thread.ts',
+    uses: ['node:worker_threads'],
+    why: 'the entry of the thread of a SQLite sink',
+  },
 ]
 
 export const edgeFile = 'scripts/check/edges.ts'

@@ -85,7 +85,7 @@ function readSource(root: string, file: string): Source {
     text,
     program,
     imports,
-    isTest: /\.test(-d)?\.ts$/.test(file),
+    isTest: /\.(test(-d)?|suite)\.ts$/.test(file),
     isContract: /@contract\b/.test(headComment(text)),
   }
   cache.set(join(root, file), source)

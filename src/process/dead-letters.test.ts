@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
-  decodeLetterRecord, decodeReplay, encodeLetter, encodeReplay, encodeResolution, letterId, OpenLetters,
+  decodeLetterRecord,
+  decodeReplay,
+  encodeLetter,
+  encodeReplay,
+  encodeResolution,
+  letterId,
+  OpenLetters,
 } from './dead-letters.ts'
 import type { DeadLetter } from './dead-letters.ts'
 
@@ -51,7 +57,15 @@ test('a letter is never much larger than what it holds', () => {
 })
 
 test('bytes that are no letter are told, not thrown', () => {
-  for (const text of ['', 'null', '[]', '{}', '{"id":"x"}', '{"how":"dropped"}', '{"resolves":1,"how":"lost"}']) {
+  for (const text of [
+    '',
+    'null',
+    '[]',
+    '{}',
+    '{"id":"x"}',
+    '{"how":"dropped"}',
+    '{"resolves":1,"how":"lost"}',
+  ]) {
     expect(decodeLetterRecord(new TextEncoder().encode(text))).toBeUndefined()
   }
   expect(decodeLetterRecord(new Uint8Array([0xff, 0xfe]))).toBeUndefined()
@@ -59,7 +73,16 @@ test('bytes that are no letter are told, not thrown', () => {
 })
 
 test('a watermark that is not there yet stays "none yet"', () => {
-  const record = { node: 3, raw: new Uint8Array([123, 125]), timestamp: 5, watermark: -Infinity, upstream: 0, key: 'k', letter: 9, attempts: 2 }
+  const record = {
+    node: 3,
+    raw: new Uint8Array([123, 125]),
+    timestamp: 5,
+    watermark: -Infinity,
+    upstream: 0,
+    key: 'k',
+    letter: 9,
+    attempts: 2,
+  }
   expect(decodeReplay(encodeReplay(record))).toEqual({ ...record, watermark: undefined })
 })
 

@@ -62,7 +62,14 @@ export interface ReplayRecord {
 }
 
 /** Names a failure by its origin; `index` tells rows apart that one record became (flatMap). */
-export function letterId(stage: string, operator: string, topic: string, partition: number, offset: number, index = 0): string {
+export function letterId(
+  stage: string,
+  operator: string,
+  topic: string,
+  partition: number,
+  offset: number,
+  index = 0,
+): string {
   return `${stage}:${operator}@${topic}/${partition}/${offset}${index === 0 ? '' : `.${index}`}`
 }
 
@@ -105,7 +112,8 @@ export function decodeReplay(bytes: Uint8Array): ReplayRecord | undefined {
   const raw = json === undefined ? undefined : decodeRaw(json)
   const node = json === undefined ? undefined : number(json, 'node')
   const letter = json === undefined ? undefined : number(json, 'letter')
-  if (json === undefined || raw === undefined || node === undefined || letter === undefined) return undefined
+  if (json === undefined || raw === undefined || node === undefined || letter === undefined)
+    return undefined
   return {
     node,
     raw,
@@ -138,7 +146,8 @@ function encodeRaw(raw: Uint8Array): { raw: string } | { rawBase64: string } {
   const base64Length = Math.ceil(kept.length / 3) * 4
   try {
     const string = strict.decode(kept)
-    if (string.length < 256 || JSON.stringify(string).length <= base64Length + 256) return { raw: string }
+    if (string.length < 256 || JSON.stringify(string).length <= base64Length + 256)
+      return { raw: string }
   } catch {
     // Not UTF-8: the bytes themselves must survive.
   }
@@ -176,7 +185,9 @@ function plain(json: Record<string, unknown>): Omit<DeadLetter, 'raw'> {
 function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(strict.decode(bytes))
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+    return typeof value === 'object' && value !== null
+      ? (value as Record<string, unknown>)
+      : undefined
   } catch {
     return undefined
   }

@@ -49,7 +49,11 @@ export interface StoredPosition {
   /** Records below it are applied, except those rejected. */
   readonly offset: number
   /** Of the last delivery, those that were not applied. */
-  readonly rejected: readonly { readonly offset: number; readonly code: string; readonly message: string }[]
+  readonly rejected: readonly {
+    readonly offset: number
+    readonly code: string
+    readonly message: string
+  }[]
 }
 
 export interface SinkContext {

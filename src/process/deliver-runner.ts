@@ -1,0 +1,319 @@
+/**
+ * Deliver tasks: all partitions of one sink on one worker. Each lane reads on its own, hands one batch at a time to
+ * the sink without waiting for it, and commits its position (with the dead letters of that batch) when the sink has it.
+ * A sink that hangs, fails or refuses holds up nothing but itself.
+ */
+import type { Env } from '../core/env/env.ts'
+import { limits } from '../limits.ts'
+import { BlockBuilder } from '../log/block.ts'
+import type { Log, Writer } from '../log/log.ts'
+import type { DeliverPlan } from '../plan/plan.ts'
+import type { Sink, SinkBatch, SinkContext, StoredPosition } from '../sinks/sink.ts'
+import { encodeLetter, letterId } from './dead-letters.ts'
+import { Lane } from './deliver-lane.ts'
+import type { Failure } from './deliver-lane.ts'
+import { SinkLink } from './deliver-link.ts'
+import type {
+  DeliveryReport,
+  Runner,
+  StepBudget,
+  StepResult,
+  TaskReport,
+  TaskStatus,
+} from './runner.ts'
+
+export interface DeliverOptions {
+  readonly env: Env
+  readonly log: Log
+  readonly plan: DeliverPlan
+  readonly sink: Sink
+  readonly pipeline: string
+  readonly planHash: string
+  /** Identity of the data directory. */
+  readonly logId: string
+  /** Rises with every worker that is given these partitions, in this process or a later one: the fence of the sink. */
+  readonly epoch: number
+  /** Topic of the pipeline's dead letters. */
+  readonly deadLetters: string
+  /** The partitions that this worker delivers. */
+  readonly partitions: readonly number[]
+}
+
+/** What one lane adds to a commit besides its dead letters, roughly. */
+const positionBytes = 512
+const boundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000]
+const encoder = new TextEncoder()
+
+export class DeliverRunner implements Runner {
+  readonly id: string
+  readonly #options: DeliverOptions
+  readonly #counts: number[] = new Array<number>(boundsMs.length + 1).fill(0)
+  #sumMs = 0
+  #link: SinkLink | undefined
+  #lanes: Lane[] = []
+  /** Where the sink stood when it opened. */
+  #stored: ReadonlyMap<number, StoredPosition> = new Map()
+  readonly #paused = new Set<string>()
+  /** Tasks that an operator wants to go on. */
+  readonly #goOn = new Set<string>()
+  #first = 0
+  #woken = false
+  #wake: (() => void) | undefined
+
+  constructor(options: DeliverOptions) {
+    this.#options = options
+    this.id = options.plan.id
+  }
+
+  async open(): Promise<void> {
+    const { log, plan, partitions, sink } = this.#options
+    await log.topics.hold(plan.id, plan.topic, plan.hold.ms, plan.hold.bytes)
+    const positions = await log.positions(plan.id)
+    const offsets = await log.topics.offsets(plan.topic)
+    const topicId = (await log.topics.list()).find((topic) => topic.name === plan.topic)?.id ?? 0
+    const lanes: Lane[] = []
+    for (const partition of partitions) {
+      const position = positions.find((p) => p.topic === plan.topic && p.partition === partition)
+      const range = offsets[partition] ?? { earliest: 0, next: 0 }
+      const from = { topic: plan.topic, partition, offset: position?.offset ?? range.earliest }
+      lanes.push(
+        new Lane({
+          task: `${plan.id}/${partition}`,
+          topic: plan.topic,
+          partition,
+          reader: await log.reader([from]),
+          position,
+          offsets: range,
+          transactional: sink.guarantee === 'transactional',
+          maxRows: Math.min(sink.batch?.rows ?? limits.deliverRows, limits.deliverRows),
+          maxBytes: Math.min(sink.batch?.bytes ?? limits.deliverBytes, limits.deliverBytes),
+        }),
+      )
+    }
+    for (const lane of lanes) lane.paused = this.#paused.has(lane.task)
+    this.#lanes = lanes
+    this.#link ??= new SinkLink(this.#options.env, sink, this.#sinkContext(topicId), () =>
+      this.#notify(),
+    )
+  }
+
+  step(budget: StepBudget): StepResult {
+    const link = this.#link
+    if (link === undefined) return 'idle'
+    let worked = this.#heed(link)
+    const opened = link.step()
+    if (opened !== undefined) {
+      this.#stored = opened.stored
+      for (const lane of this.#lanes) lane.displace()
+      worked = true
+    }
+    let rows = budget.rows
+    const first = this.#first++
+    for (let i = 0; i < this.#lanes.length && rows > 0; i++) {
+      if (!link.isOpen || link.underWay >= limits.deliverInFlight) break
+      const lane = this.#lanes[(first + i) % this.#lanes.length]
+      if (lane === undefined || lane.busy || lane.paused || lane.trouble !== undefined) continue
+      if (!lane.placed) lane.place(this.#stored.get(lane.partition))
+      if (lane.trouble !== undefined) continue
+      const filled = lane.fill(rows)
+      if (filled.kind === 'none') continue
+      worked = true
+      if (filled.kind === 'follow') continue
+      rows -= filled.batch.records.length
+      void this.#deliver(link, lane, filled.batch)
+    }
+    return worked ? 'worked' : 'idle'
+  }
+
+  get stagedBytes(): number {
+    let bytes = 0
+    for (const { outcome } of this.#lanes) {
+      if (outcome === undefined) continue
+      bytes += positionBytes
+      for (const { raw } of outcome.failures) bytes += raw.length * 2 + positionBytes
+    }
+    return bytes
+  }
+
+  get wakeAt(): number | undefined {
+    return this.#link?.wakeAt
+  }
+
+  stage(writer: Writer): void {
+    const { plan, deadLetters, env } = this.#options
+    const letters = new BlockBuilder()
+    for (const lane of this.#lanes) {
+      const outcome = lane.stage()
+      if (outcome === undefined) continue
+      const { to, meta, failures } = outcome
+      for (const failure of failures) {
+        letters.add(failure.timestamp, this.#keyOf(failure), this.#letter(lane.partition, failure))
+      }
+      writer.position(plan.id, { topic: plan.topic, partition: lane.partition, offset: to, meta })
+    }
+    const { count } = letters
+    if (count > 0) writer.append(deadLetters, 0, letters.finish(env.clock.now()), count)
+  }
+
+  committed(): void {
+    for (const lane of this.#lanes) lane.committed()
+  }
+
+  reset(): void {
+    void this.#link?.close()
+    for (const lane of this.#lanes) lane.reader.close()
+    this.#lanes = []
+  }
+
+  async wait(signal: AbortSignal): Promise<void> {
+    if (this.#woken) {
+      this.#woken = false
+      return
+    }
+    const stop = new AbortController()
+    const onAbort = (): void => stop.abort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    const news = [
+      new Promise<void>((resolve) => {
+        this.#wake = resolve
+        stop.signal.addEventListener('abort', () => resolve(), { once: true })
+      }),
+    ]
+    if (this.#link?.isOpen === true) {
+      for (const lane of this.#lanes) {
+        if (!lane.busy && !lane.paused && lane.trouble === undefined)
+          news.push(lane.reader.wait(stop.signal))
+      }
+    }
+    await Promise.race(news)
+    this.#wake = undefined
+    this.#woken = false
+    stop.abort()
+    signal.removeEventListener('abort', onAbort)
+  }
+
+  pause(task: string): void {
+    this.#paused.add(task)
+    for (const lane of this.#lanes) if (lane.task === task) lane.paused = true
+  }
+
+  /** Ends a pause; a task that stopped tries again, and one behind retention goes on from the earliest record. */
+  resume(task: string): void {
+    this.#paused.delete(task)
+    this.#goOn.add(task)
+    for (const lane of this.#lanes) if (lane.task === task) lane.paused = false
+    this.#notify()
+  }
+
+  report(): readonly TaskReport[] {
+    const delivery: DeliveryReport = {
+      boundsMs,
+      counts: [...this.#counts],
+      sumMs: this.#sumMs,
+      failures: this.#link?.failures ?? 0,
+    }
+    return this.#lanes.map((lane) => {
+      const error = lane.trouble?.error ?? this.#link?.error
+      return {
+        id: lane.task,
+        status: this.#status(lane),
+        counters: { ...lane.counters },
+        lag: lane.lag,
+        watermark: undefined,
+        stateKeys: 0,
+        stateBytes: 0,
+        delivery,
+        ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+      }
+    })
+  }
+
+  async close(): Promise<void> {
+    const closing = this.#link?.close()
+    this.#link = undefined
+    for (const lane of this.#lanes) lane.reader.close()
+    this.#lanes = []
+    await closing
+  }
+
+  async #deliver(link: SinkLink, lane: Lane, batch: SinkBatch): Promise<void> {
+    const { clock } = this.#options.env
+    lane.inFlight = true
+    const rejected = await link.deliver(batch)
+    lane.inFlight = false
+    if (rejected === undefined) return
+    const now = clock.now()
+    lane.delivered(rejected, (appendTime, count) =>
+      this.#observe(Math.max(0, now - appendTime), count),
+    )
+    this.#notify()
+  }
+
+  /** Does what operators asked for, where the lane stands still. */
+  #heed(link: SinkLink): boolean {
+    if (this.#goOn.size === 0) return false
+    for (const lane of this.#lanes) {
+      if (!this.#goOn.has(lane.task) || lane.busy) continue
+      this.#goOn.delete(lane.task)
+      if (lane.trouble?.status === 'behind-retention') lane.giveUp()
+      else if (lane.trouble !== undefined) lane.retry()
+      link.retry()
+    }
+    return true
+  }
+
+  #status(lane: Lane): TaskStatus {
+    if (lane.trouble !== undefined) return lane.trouble.status
+    if (lane.paused) return 'paused'
+    return this.#link?.status ?? 'running'
+  }
+
+  #observe(ms: number, count: number): void {
+    const at = boundsMs.findIndex((bound) => ms <= bound)
+    const bucket = at < 0 ? boundsMs.length : at
+    this.#counts[bucket] = (this.#counts[bucket] ?? 0) + count
+    this.#sumMs += ms * count
+  }
+
+  #letter(partition: number, failure: Failure): Uint8Array {
+    const { plan, planHash, env } = this.#options
+    return encodeLetter({
+      id: letterId(plan.id, plan.kind, plan.topic, partition, failure.offset),
+      stage: plan.id,
+      operator: plan.kind,
+      node: plan.node,
+      code: failure.code,
+      message: failure.message,
+      attempts: 1,
+      planHash,
+      topic: plan.topic,
+      partition,
+      offset: failure.offset,
+      timestamp: failure.timestamp,
+      watermark: undefined,
+      upstream: undefined,
+      key: failure.key,
+      raw: failure.raw,
+      at: env.clock.now(),
+    })
+  }
+
+  #keyOf(failure: Failure): Uint8Array | undefined {
+    return failure.key === undefined ? undefined : encoder.encode(failure.key)
+  }
+
+  #notify(): void {
+    this.#woken = true
+    this.#wake?.()
+  }
+
+  #sinkContext(topicId: number): SinkContext {
+    const { env, logId, pipeline, plan, epoch, partitions } = this.#options
+    // A topic that was deleted and made again is another one, although its offsets look the same.
+    return { env, logId: `${logId}/${topicId}`, pipeline, name: nameOf(plan.id), epoch, partitions }
+  }
+}
+
+function nameOf(id: string): string {
+  return id.slice(id.indexOf('/') + 1)
+}

@@ -1,0 +1,17 @@
+/** Sinks that need nothing but this package: `import { sqlite } from 'millrace/sinks'`. */
+export { call, memory } from './memory.ts'
+export type { CallOptions, MemoryOptions, MemorySink } from './memory.ts'
+export { sqlite } from './sqlite/index.ts'
+export type { SqliteOptions } from './sqlite/index.ts'
+export type { ColumnType } from './sqlite/table.ts'
+export type {
+  Guarantee,
+  Hold,
+  Rejected,
+  Sink,
+  SinkBatch,
+  SinkContext,
+  SinkRecord,
+  SinkWriter,
+  StoredPosition,
+} from './sink.ts'
