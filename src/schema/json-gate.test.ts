@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { parseEvent } from './json-gate.ts'
+import { parseJson } from './json-parse.ts'
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 
@@ -91,6 +92,34 @@ test('only the bytes between start and end count', () => {
   expect(parseEvent(bytes.subarray(7), 0, 13)).toMatchObject({ code: 'MR1005' })
 })
 
+test('a key with an escape is itself, whatever keys were parsed before', () => {
+  // These make JSON.parse of Node 24 remember keys that look like the raw text of those below.
+  for (const text of ['{"\\\\":1}', '{"a":1,"\\\\u":1}', '{"a":[],"\\\\":1}']) JSON.parse(text)
+  for (const [text, value] of [
+    ['{"\\n":1}', { '\n': 1 }],
+    ['{"\\u003a" : 1}', { ':': 1 }],
+    ['{"a":1,"\\u0041\\u0042":2}', { a: 1, AB: 2 }],
+    ['{"a":["\\\\"],"\\"":2}', { a: ['\\'], '"': 2 }],
+    ['[{"a":"\\n"},{"\\t":[1.5,true,null,{}]}]', [{ a: '\n' }, { '\t': [1.5, true, null, {}] }]],
+  ] as const) {
+    expect(verdict(encode(text))).toEqual({ value })
+    expect(parseJson(text)).toEqual(value)
+  }
+})
+
+test('reading takes what the gate would refuse just as JSON.parse does: the later value, an own __proto__', () => {
+  const read = parseJson('{"\\n":1,"a":1,"a":2,"\\u005f_proto__":{"x":1}}') as Record<
+    string,
+    unknown
+  >
+  expect(Object.entries(read)).toEqual([
+    ['\n', 1],
+    ['a', 2],
+    ['__proto__', { x: 1 }],
+  ])
+  expect(read['x']).toBeUndefined()
+})
+
 /** A JSON value as its text is written: an object is a list of members, so that it can say a key twice. */
 type Written =
   | string
@@ -132,6 +161,13 @@ function write(value: Written, space: string, escape: boolean): string {
   return `{${members.join(',')}${space}}`
 }
 
+/** The value as it was meant, with none of the parser in it. */
+function meant(value: Written): unknown {
+  if (typeof value === 'string') return JSON.parse(value)
+  if ('array' in value) return value.array.map(meant)
+  return Object.fromEntries(value.object.map(([key, item]) => [key, meant(item)]))
+}
+
 function some(value: Written, holds: (keys: readonly string[]) => boolean): boolean {
   if (typeof value === 'string') return false
   if ('array' in value) return value.array.some((item) => some(item, holds))
@@ -152,10 +188,11 @@ test('of valid JSON exactly that with __proto__ or a key twice is refused, and t
       } else if (some(value, (keys) => new Set(keys).size < keys.length)) {
         expect(verdict(bytes)).toBe('MR1005')
       } else {
-        expect(verdict(bytes)).toEqual({ value: JSON.parse(text) as unknown })
+        expect(verdict(bytes)).toEqual({ value: meant(value) })
+        expect(parseJson(text)).toEqual(meant(value))
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 10000 },
   )
 })
 
@@ -182,6 +219,6 @@ test('bytes changed at random are refused exactly when they are not UTF-8 or not
       }
       expect(['MR1001', 'MR1002']).not.toContain(found)
     }),
-    { numRuns: 2000 },
+    { numRuns: 10000 },
   )
 })
