@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import type { LetterQuery } from '../runtime/admin/letters.ts'
 import type { LagRow, TopicDescription, TopicSummary } from '../runtime/admin/topics.ts'
 import { MillraceError } from '../errors.ts'
-import { directoryAccess } from './directory.ts'
 import { engineClient, isRunning } from './engine-client.ts'
 import type { EngineClient } from './engine-client.ts'
 
@@ -36,7 +35,11 @@ export interface Access {
 /** The running engine where there is one, else the directory itself, read-only. Throws MR6003 where there is neither. */
 export async function openAccess(dataDir: string): Promise<Access> {
   if (await isRunning(dataDir)) return engineAccess(engineClient(dataDir))
-  if (existsSync(dataDir)) return directoryAccess(dataDir)
+  if (existsSync(dataDir)) {
+    // Loaded only here: most commands talk to an engine.
+    const { directoryAccess } = await import('./directory.ts')
+    return directoryAccess(dataDir)
+  }
   throw new MillraceError('MR6003', `There is no data directory ${dataDir}.`)
 }
 

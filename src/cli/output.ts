@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { realTimers } from '../core/env/real/time.ts'
 
 /** Where a command writes: results to stdout, everything for people to stderr. Escape codes only on a terminal. */
 export interface Output {
@@ -19,6 +20,7 @@ const afterMs = 1_000
 export function terminalOutput(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteStream): Output {
   const paint = (style: 'bold' | 'red' | 'dim', text: string, stream: NodeJS.WriteStream): string =>
     styleText(style, text, { stream })
+  const timers = realTimers()
   const line = (text: string): void => void stdout.write(`${text}\n`)
   return {
     line,
@@ -30,11 +32,11 @@ export function terminalOutput(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteS
     },
     note: (text) => void stderr.write(`${paint('dim', text, stderr)}\n`),
     progress: async (text, work) => {
-      const timer = setTimeout(() => stderr.write(`${text}…${stderr.isTTY ? '\r' : '\n'}`), afterMs)
+      const cancel = timers.after(afterMs, () => stderr.write(`${text}…\n`))
       try {
         return await work
       } finally {
-        clearTimeout(timer)
+        cancel()
       }
     },
     error: (error, asJson) => {

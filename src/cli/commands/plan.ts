@@ -2,8 +2,6 @@ import type { Command } from '@commander-js/extra-typings'
 import { realEnv } from '../../core/env/real/index.ts'
 import { reviveError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
-import { explain } from '../../plan/index.ts'
-import { planPass } from '../../runtime/plan-pass.ts'
 import { fileUrl } from '../arguments.ts'
 import type { Surroundings } from '../program.ts'
 
@@ -15,6 +13,8 @@ export function addPlan(root: Command, { output }: Surroundings): void {
     .option('--json', 'print the plan as JSON, one line per pipeline')
     .addHelpText('after', '\nExample:\n  $ millrace plan pipeline.ts')
     .action(async (files, options) => {
+      const { planPass } = await import('../../runtime/plan-pass.ts')
+      const { explain } = await import('../../plan/index.ts')
       const pass = planPass(files.map(fileUrl), realEnv(), limits.watchdogMs)
       const planned = await output.progress('Loading', pass)
       for (const one of planned) {

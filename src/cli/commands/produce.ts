@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { resolve } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from '@commander-js/extra-typings'
+import { realTimers } from '../../core/env/real/time.ts'
 import { MillraceError, reviveError } from '../../errors.ts'
 import { engineClient } from '../engine-client.ts'
 import type { EngineClient } from '../engine-client.ts'
@@ -11,6 +11,7 @@ import type { Surroundings } from '../program.ts'
 /** One request holds about this much: large enough to be fast, small enough to be answered soon. */
 const batchBytes = 1024 * 1024
 const attempts = 20
+const { sleep } = realTimers()
 
 export function addProduce(root: Command, { output, stdin }: Surroundings): void {
   root

@@ -2,13 +2,14 @@ import { watch } from 'node:fs'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from '@commander-js/extra-typings'
+import { realTimers } from '../../core/env/real/time.ts'
 import { reviveError } from '../../errors.ts'
-import { start } from '../../runtime/start.ts'
 import type { Engine } from '../../runtime/start.ts'
 import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
 import { duration, fileUrl, wholeNumber } from '../arguments.ts'
 import type { Surroundings } from '../program.ts'
 
+const { after } = realTimers()
 const changesSettleMs = 200
 
 export function addRun(root: Command, surroundings: Surroundings): void {
@@ -68,10 +69,25 @@ async function run(
   options: EngineOptions,
   asJson: boolean,
 ): Promise<void> {
-  const engine = await output.progress('Starting', start(files.map(fileUrl), options))
+  const engine = await output.progress('Starting', started(files.map(fileUrl), options))
   announce(output, engine, asJson)
-  await aborted(signal)
+  await Promise.race([aborted(signal), failed(engine)])
   await output.progress('Stopping: the last commits are being written', engine.stop())
+}
+
+/** Loaded only here: other commands start faster without the engine. */
+async function started(urls: readonly string[], options: EngineOptions): Promise<Engine> {
+  const { start } = await import('../../runtime/start.ts')
+  const engine = await start(urls, options)
+  await Promise.race([engine.ready, failed(engine)])
+  return engine
+}
+
+/** Rejects when the engine fails; never resolves. */
+async function failed(engine: Engine): Promise<never> {
+  const error = await engine.ended
+  if (error !== undefined) throw error
+  return new Promise(() => {})
 }
 
 /** Like run; a change of a file beside the pipelines stops the engine and starts it again on the same data. */
@@ -82,7 +98,7 @@ async function dev({ output, signal }: Surroundings, files: readonly string[], o
     while (!signal.aborted) {
       let engine: Engine | undefined
       try {
-        engine = await output.progress('Starting', start(urls, options))
+        engine = await output.progress('Starting', started(urls, options))
         announce(output, engine, false)
       } catch (error) {
         output.error(error, false)
@@ -120,10 +136,10 @@ class Changes {
 
   next(): Promise<void> {
     return new Promise((resolve) => {
-      let timer: NodeJS.Timeout | undefined
+      let cancel = (): void => {}
       this.#wake = () => {
-        clearTimeout(timer)
-        timer = setTimeout(resolve, changesSettleMs)
+        cancel()
+        cancel = after(changesSettleMs, resolve)
       }
     })
   }

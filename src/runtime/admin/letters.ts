@@ -50,6 +50,14 @@ export async function openLetters(
   return { letters, open }
 }
 
+const utf8 = new TextDecoder()
+
+/** A letter for people and programs: `letter` is its own offset, `offset` where the failed record was read. */
+export function letterJson({ offset, letter }: OpenLetter): { readonly letter: number; readonly [field: string]: unknown } {
+  const { raw, ...rest } = letter
+  return { letter: offset, ...rest, raw: utf8.decode(raw) }
+}
+
 /** The one open letter at `offset`. Throws MR6010 where there is none. */
 export async function openLetter(log: Log, plan: Plan, offset: number): Promise<OpenLetter> {
   const { letters } = await openLetters(log, plan, { from: offset, limit: 1, offsets: [offset] })

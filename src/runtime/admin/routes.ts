@@ -6,8 +6,7 @@ import type { Plan } from '../../plan/plan.ts'
 import type { TaskReport } from '../../process/runner.ts'
 import type { EngineStatus } from '../status.ts'
 import { refusalOf } from './guard.ts'
-import { dropLetters, openLetter, openLetters, replayLetters } from './letters.ts'
-import type { OpenLetter } from './letters.ts'
+import { dropLetters, letterJson, openLetter, openLetters, replayLetters } from './letters.ts'
 import { describeTopic, lagOf, listTopics, topicNamed } from './topics.ts'
 
 /** What admin routes need of the engine. */
@@ -142,13 +141,6 @@ class Resolving {
       await writer.close()
     }
   }
-}
-
-const utf8 = new TextDecoder()
-
-function letterJson({ offset, letter }: OpenLetter): Record<string, unknown> {
-  const { raw, ...rest } = letter
-  return { letter: offset, ...rest, raw: utf8.decode(raw) }
 }
 
 function planNamed(context: AdminContext, name: string): Plan {

@@ -54,3 +54,25 @@ export async function scan(
     reader.close()
   }
 }
+
+const utf8 = new TextDecoder()
+
+/** A record as JSON; a value that is no JSON stays text, a tombstone is null. */
+export function recordJson(topic: string, { partition, offset, timestamp, key, value }: Scanned): Record<string, unknown> {
+  return {
+    topic,
+    partition,
+    offset,
+    timestamp,
+    key: key === undefined ? null : utf8.decode(key),
+    value: value === undefined ? null : parsed(utf8.decode(value)),
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}

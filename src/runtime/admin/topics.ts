@@ -70,3 +70,17 @@ async function groupLag(log: Log, group: string, topic: string): Promise<LagRow[
 function recordsIn(offsets: readonly PartitionOffsets[]): number {
   return offsets.reduce((sum, { earliest, next }) => sum + next - earliest, 0)
 }
+
+/** Where `from` lies in a partition: `earliest`, `latest`, an offset, or an ISO time. Throws MR6011 for anything else. */
+export async function startOffset(log: Log, topic: string, partition: number, from: string): Promise<number> {
+  if (/^\d+$/.test(from)) return Number(from)
+  if (from === 'earliest' || from === 'latest') {
+    const offsets = (await log.topics.offsets(topic))[partition]
+    return (from === 'earliest' ? offsets?.earliest : offsets?.next) ?? 0
+  }
+  const time = Date.parse(from)
+  if (Number.isNaN(time)) {
+    throw new MillraceError('MR6011', `"${from}" is neither earliest, latest, an offset nor an ISO time.`)
+  }
+  return log.topics.offsetAt(topic, partition, time)
+}
