@@ -8,6 +8,7 @@ import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
 import type { PartitionOffsets, Position, Reader } from '../log/log.ts'
+import { parseJson } from '../schema/json-parse.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
 import type { TaskCounters } from './runner.ts'
 
@@ -433,7 +434,7 @@ function decodeRow(bytes: Uint8Array): Readonly<Record<string, unknown>> | strin
     return 'The value is not UTF-8.'
   }
   try {
-    const value: unknown = JSON.parse(text)
+    const value: unknown = parseJson(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
       return value as Record<string, unknown>
     return `The value is ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}, not an object.`

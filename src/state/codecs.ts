@@ -1,4 +1,5 @@
 import { MillraceError } from '../errors.ts'
+import { parseJson } from '../schema/json-parse.ts'
 import type { ValueCodec } from './store.ts'
 
 const encoder = new TextEncoder()
@@ -10,7 +11,7 @@ export function jsonCodec<V>(): ValueCodec<V> {
     encode: (value) => encoder.encode(JSON.stringify(value)),
     decode: (bytes) => {
       try {
-        return JSON.parse(decoder.decode(bytes)) as V
+        return parseJson(decoder.decode(bytes)) as V
       } catch (cause) {
         throw new MillraceError('MR4011', 'A stored value is not JSON.', { cause })
       }
