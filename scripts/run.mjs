@@ -59,10 +59,21 @@ const child = spawn(command, [...head, script, ...(task.fixed ?? []), ...args], 
   stdio: 'inherit',
 })
 
-// A terminal sends Ctrl-C to the child as well; a `kill` reaches only this process. Pass that on, and wait.
-process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'))
-process.on('SIGTERM', () => child.kill('SIGTERM'))
-process.on('SIGHUP', () => child.kill('SIGHUP'))
+// A terminal sends Ctrl-C to the child as well; a `kill` reaches only this process: pass it on once, and wait.
+let passedOn = false
+function passOn(signal) {
+  if (!passedOn) child.kill(signal)
+  passedOn = true
+}
+process.on('SIGINT', () => process.stdin.isTTY || passOn('SIGINT'))
+process.on('SIGTERM', passOn)
+process.on('SIGHUP', passOn)
+
+// npm does not pass a `kill` on to its scripts: notice that it is gone, and end the task as well.
+const parent = process.ppid
+const watch = setInterval(() => process.ppid !== parent && passOn('SIGTERM'), 500)
+if (env.npm_lifecycle_event === undefined) clearInterval(watch)
+
 child.on('error', (error) => {
   console.error(`Could not start ${script.split(sep).slice(-2).join('/')}: ${error.message}`)
   process.exit(1)
