@@ -39,8 +39,13 @@ class ScriptedLog {
       const size = bytes()
       staged = []
       if (ending === 'committed' || ending === 'unknown but done') {
-        this.commits.push({ bytes: size, at: this.#env.clock.monotonic(), owners: entries.map((e) => e.group) })
-        for (const { group, value } of entries) this.done.set(group, [...(this.done.get(group) ?? []), value])
+        this.commits.push({
+          bytes: size,
+          at: this.#env.clock.monotonic(),
+          owners: entries.map((e) => e.group),
+        })
+        for (const { group, value } of entries)
+          this.done.set(group, [...(this.done.get(group) ?? []), value])
       }
       switch (ending) {
         case 'committed':
@@ -92,7 +97,13 @@ class Counter implements Runner {
   closes = 0
   resets: (string | undefined)[] = []
 
-  constructor(log: ScriptedLog, env: SimulatedEnv, id: string, arrivals: { at: number; target: number }[], bytesEach = 10) {
+  constructor(
+    log: ScriptedLog,
+    env: SimulatedEnv,
+    id: string,
+    arrivals: { at: number; target: number }[],
+    bytesEach = 10,
+  ) {
     this.id = id
     this.#log = log
     this.#env = env
@@ -129,7 +140,8 @@ class Counter implements Runner {
   }
 
   stage(writer: Writer): void {
-    for (const value of this.#staged) writer.append(this.id, 0, new Uint8Array(this.#bytesEach), value)
+    for (const value of this.#staged)
+      writer.append(this.id, 0, new Uint8Array(this.#bytesEach), value)
   }
 
   committed(): void {
@@ -142,7 +154,9 @@ class Counter implements Runner {
   }
 
   wait(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    return new Promise((resolve) =>
+      signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
   }
 
   pause(): void {}
@@ -163,7 +177,11 @@ interface World {
   readonly log: ScriptedLog
   readonly phases: WorkerPhase[]
   readonly failures: RunnerFailure[]
-  run(runners: Runner[], ms: number, options?: { commitBytes?: number }): Promise<WorkerEnd | undefined>
+  run(
+    runners: Runner[],
+    ms: number,
+    options?: { commitBytes?: number },
+  ): Promise<WorkerEnd | undefined>
 }
 
 function newWorld(seed = 1): World {
@@ -172,7 +190,11 @@ function newWorld(seed = 1): World {
   const log = new ScriptedLog(env)
   const phases: WorkerPhase[] = []
   const failures: RunnerFailure[] = []
-  const run = async (runners: Runner[], ms: number, options = {}): Promise<WorkerEnd | undefined> => {
+  const run = async (
+    runners: Runner[],
+    ms: number,
+    options = {},
+  ): Promise<WorkerEnd | undefined> => {
     const stop = new AbortController()
     let end: WorkerEnd | undefined
     void runWorker({
@@ -198,7 +220,10 @@ const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
 describe('a worker', () => {
   test('commits at once when there is nothing more to read, and does not wait for a batch to fill', async () => {
     const { env, log, run } = newWorld()
-    const runner = new Counter(log, env, 'a/1', [{ at: 5, target: 1 }, { at: 100, target: 2 }])
+    const runner = new Counter(log, env, 'a/1', [
+      { at: 5, target: 1 },
+      { at: 100, target: 2 },
+    ])
     await run([runner], 200)
     expect(log.commits.map((commit) => Math.round(commit.at))).toEqual([6, 101])
   })
@@ -206,13 +231,18 @@ describe('a worker', () => {
   test('does everything exactly once, whatever becomes of its commits', async () => {
     const ending = fc.constantFrom<Ending>('committed', 'full', 'unknown', 'unknown but done')
     const arrivals = fc
-      .array(fc.record({ at: fc.integer({ min: 0, max: 300 }), more: fc.integer({ min: 1, max: 30 }) }), {
-        minLength: 1,
-        maxLength: 6,
-      })
+      .array(
+        fc.record({ at: fc.integer({ min: 0, max: 300 }), more: fc.integer({ min: 1, max: 30 }) }),
+        {
+          minLength: 1,
+          maxLength: 6,
+        },
+      )
       .map((jumps) => {
         let target = 0
-        return jumps.toSorted((a, b) => a.at - b.at).map(({ at, more }) => ({ at, target: (target += more) }))
+        return jumps
+          .toSorted((a, b) => a.at - b.at)
+          .map(({ at, more }) => ({ at, target: (target += more) }))
       })
     await fc.assert(
       fc.asyncProperty(
@@ -237,7 +267,9 @@ describe('a worker', () => {
 
   test('keeps a commit within its bound and leaves no runner out for long', async () => {
     const { env, log, run } = newWorld()
-    const runners = ['a/s', 'b/s', 'c/s', 'd/s'].map((id) => new Counter(log, env, id, [{ at: 0, target: 50 }]))
+    const runners = ['a/s', 'b/s', 'c/s', 'd/s'].map(
+      (id) => new Counter(log, env, id, [{ at: 0, target: 50 }]),
+    )
     await run(runners, 5_000, { commitBytes: 250 })
     expect(Math.max(...log.commits.map((commit) => commit.bytes))).toBeLessThanOrEqual(250)
     for (const runner of runners) {
@@ -249,9 +281,18 @@ describe('a worker', () => {
 
   test('stops a pipeline whose runner breaks an invariant, and no other', async () => {
     const { env, log, failures, run } = newWorld()
-    const broken = new Counter(log, env, 'p/one', [{ at: 0, target: 10 }, { at: 50, target: 20 }])
-    const same = new Counter(log, env, 'p/two', [{ at: 0, target: 5 }, { at: 100, target: 10 }])
-    const other = new Counter(log, env, 'q/one', [{ at: 0, target: 5 }, { at: 100, target: 10 }])
+    const broken = new Counter(log, env, 'p/one', [
+      { at: 0, target: 10 },
+      { at: 50, target: 20 },
+    ])
+    const same = new Counter(log, env, 'p/two', [
+      { at: 0, target: 5 },
+      { at: 100, target: 10 },
+    ])
+    const other = new Counter(log, env, 'q/one', [
+      { at: 0, target: 5 },
+      { at: 100, target: 10 },
+    ])
     broken.failAt = 15
     expect(await run([broken, same, other], 500)).toEqual({ why: 'stopped' })
     expect(log.done.get('p/one')).toEqual(upTo(10))
@@ -268,7 +309,10 @@ describe('a worker', () => {
     for (const why of ['fenced', 'closed'] as const) {
       const { env, log, run } = newWorld()
       log.endings = ['committed', why]
-      const runner = new Counter(log, env, 'a/s', [{ at: 0, target: 1 }, { at: 50, target: 2 }])
+      const runner = new Counter(log, env, 'a/s', [
+        { at: 0, target: 1 },
+        { at: 50, target: 2 },
+      ])
       const end = await run([runner], 500)
       expect(end).toEqual({ why, error: why === 'fenced' ? fenced : closed })
       expect(log.done.get('a/s')).toEqual([1])

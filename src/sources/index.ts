@@ -1,0 +1,12 @@
+/** Where events come from. Each function makes a source for `p.stream(…, { from: … })`. */
+export { file } from './file.ts'
+export type { FileSourceOptions } from './file.ts'
+export { generator } from './generator.ts'
+export type { GeneratorInput, GeneratorOptions } from './generator.ts'
+export { hostMetrics } from './host-metrics.ts'
+export type { HostMetricsOptions, HostSample } from './host-metrics.ts'
+export { http } from './http.ts'
+export type { HttpSourceOptions } from './http.ts'
+export { memory } from './memory.ts'
+export type { MemorySource } from './memory.ts'
+export type { Replay, Source, SourceContext, SourcePoll, SourceReader, Start } from './source.ts'
