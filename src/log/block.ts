@@ -185,6 +185,22 @@ export class BlockView {
   }
 }
 
+/** A control block: the watermark that `upstream` (a task index of the stage before) has reached. */
+export function controlBytes(upstream: number, watermark: number): Uint8Array {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(0, upstream, true)
+  view.setFloat64(8, watermark, true)
+  return bytes
+}
+
+/** Undefined when the bytes are not a control block. */
+export function readControl(bytes: Uint8Array): { readonly upstream: number; readonly watermark: number } | undefined {
+  if (bytes.length !== 16) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, 16)
+  return { upstream: view.getUint32(0, true), watermark: view.getFloat64(8, true) }
+}
+
 function startsOf(lengths: Uint32Array, starts: Int32Array, from: number, bytes: number): boolean {
   let at = from
   for (let i = 0; i < lengths.length; i++) {

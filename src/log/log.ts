@@ -51,6 +51,7 @@ export interface Position {
   readonly meta: string
 }
 
+/** Blocks are never cut: the first one read may begin below `offset`, and the reader leaves those records out. */
 export interface ReadFrom {
   readonly topic: string
   readonly partition: number
@@ -134,6 +135,8 @@ export interface Topics {
   offsetAt(name: string, partition: number, timeMs: number): Promise<number>
   /** Retention spares what `group` has not read of `topic`, up to these bounds. Durable; the same call again is a no-op. */
   hold(group: string, topic: string, holdMs: number, holdBytes: number): Promise<void>
+  /** Records below `before` are needed no more: a changelog after its snapshot is durable. Never moves back. */
+  trim(name: string, partition: number, before: number): Promise<void>
 }
 
 export interface Log {

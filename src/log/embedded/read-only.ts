@@ -1,0 +1,128 @@
+/**
+ * A data directory opened for reading alone: no lock, nothing changed, whether an engine runs on it or not. It shows
+ * what was committed when it was opened; its readers also see what is committed later.
+ */
+import type { Env } from '../../core/env/env.ts'
+import { DiskError } from '../../core/env/env.ts'
+import { MillraceError } from '../../errors.ts'
+import type { Log, ReadFrom, Reader, Topics } from '../log.ts'
+import { decideLayout, refuse } from './decide.ts'
+import { MARK_SLOT, newestMark, segmentName } from './format.ts'
+import type { Mark, SegmentHeader } from './format.ts'
+import { gatherLayout, refusal } from './open.ts'
+import type { Published } from './published.ts'
+import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './queries.ts'
+import { SegmentReader } from './reader.ts'
+import { scanSegment } from './scan.ts'
+import { Segments } from './segments.ts'
+import { LogState } from './state.ts'
+import { readFile, runSteps, step } from './steps.ts'
+import type { Steps } from './steps.ts'
+
+/** How often a waiting reader looks at the mark (ms): there is nobody here who could wake it. */
+const POLL_MS = 200
+
+/** Throws MillraceError: no log there, damaged, foreign, newer. */
+export function openReadOnly(env: Env, directory: string): Log & { close(): void } {
+  try {
+    const { state, uuid, mark } = runSteps(readState(env, directory))
+    return new ReadOnlyLog(env, directory, state, uuid, mark)
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    throw new MillraceError('MR2015', `Reading ${directory} failed: ${error.message}.`, { cause: error })
+  }
+}
+
+function* readState(env: Env, directory: string): Steps<{ state: LogState; uuid: Uint8Array; mark: Mark }> {
+  const layout = decideLayout(yield* gatherLayout(env.disk, directory))
+  if (layout.decision === 'refuse') throw refusal(directory, layout)
+  if (layout.decision === 'create') throw new MillraceError('MR2015', `${directory} holds no log.`)
+  const { mark, super: s } = layout
+  let state = s.checkpointLsn > 0 ? undefined : new LogState()
+  for (const { id, header, size } of layout.segments) {
+    if (id.baseLsn < s.checkpointSegment || id.baseLsn > mark.segmentBase) continue
+    const path = `${directory}/log/${segmentName(id.epoch, id.baseLsn)}`
+    const file = yield* step('open', path, () => env.disk.open(path, 'read'))
+    const from = id.baseLsn === s.checkpointSegment ? s.checkpointPosition : 0
+    const end = id.baseLsn === mark.segmentBase ? Math.min(size, mark.end) : size
+    const input = { file, header: header as SegmentHeader, size: end, from, markLsn: Infinity, state }
+    const { map, state: after } = yield* scanSegment(input)
+    yield* step('close', path, () => file.close())
+    const short = id.baseLsn === mark.segmentBase && map.end < mark.end
+    if (map.broken !== undefined || short || after === undefined) {
+      const details = { file: path, offset: map.end, lsn: map.nextLsn }
+      throw refusal(directory, refuse('MR2002', `In ${path} at byte ${map.end}: ${map.broken ?? 'the file ends'}.`, details))
+    }
+    state = after
+  }
+  return { state: state ?? new LogState(), uuid: s.uuid, mark }
+}
+
+class ReadOnlyLog implements Log {
+  readonly topics: Topics
+  readonly #env: Env
+  readonly #directory: string
+  readonly #state: LogState
+  readonly #segments: Segments
+  #published: Published
+
+  constructor(env: Env, directory: string, state: LogState, uuid: Uint8Array, mark: Mark) {
+    this.#env = env
+    this.#directory = directory
+    this.#state = state
+    this.#published = mark
+    this.#segments = new Segments(env.disk, `${directory}/log`, uuid, () => this.#published)
+    const no = (): Promise<never> => Promise.reject(readOnly())
+    this.topics = {
+      list: async () => listTopics(state),
+      offsets: async (name) => offsetsOf(state, name),
+      offsetAt: async (name, partition, timeMs) => findOffsetAt(state, this.#segments, name, partition, timeMs),
+      create: no,
+      delete: no,
+      hold: no,
+      trim: no,
+    }
+  }
+
+  open(): Promise<never> {
+    return Promise.reject(readOnly())
+  }
+
+  async positions(group: string) {
+    return positionsOf(this.#state, group)
+  }
+
+  async reader(from: readonly ReadFrom[]): Promise<Reader> {
+    const places = from.map((f) => placeFor(this.#state, f))
+    const earliest = new Map(places.map((p) => [`${p.topicId}/${p.partition}`, p.earliest]))
+    const host = {
+      segments: this.#segments,
+      earliest: (place: number) => earliest.get(`${Math.floor(place / 2048)}/${place % 2048}`),
+      wait: (seenLsn: number, signal?: AbortSignal) => this.#wait(seenLsn, signal),
+      publishedLsn: () => this.#published.lsn,
+      closed: () => {},
+    }
+    return new SegmentReader(host, places)
+  }
+
+  close(): void {
+    this.#segments.close()
+  }
+
+  async #wait(seenLsn: number, signal?: AbortSignal): Promise<void> {
+    while (signal?.aborted !== true) {
+      this.#look()
+      if (this.#published.lsn > seenLsn) return
+      await this.#env.timers.sleep(POLL_MS, signal)
+    }
+  }
+
+  #look(): void {
+    const found = newestMark(runSteps(readFile(this.#env.disk, `${this.#directory}/MARK`, 2 * MARK_SLOT)))
+    if (found !== undefined && found.mark.lsn > this.#published.lsn) this.#published = found.mark
+  }
+}
+
+function readOnly(): MillraceError {
+  return new MillraceError('MR2009', 'It was opened for reading alone.')
+}

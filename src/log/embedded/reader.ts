@@ -1,0 +1,202 @@
+/**
+ * Reads committed blocks of some partitions out of the segment files, in the reader's own thread, up to the published
+ * end. Every section it hands out was verified against its hash.
+ */
+import type { Arena } from '../../core/arena.ts'
+import { must } from '../../core/assert.ts'
+import { DiskError } from '../../core/env/env.ts'
+import { xxh64 } from '../../core/hash.ts'
+import { MillraceError } from '../../errors.ts'
+import type { Block, ReadFrom, Reader, ReadResult } from '../log.ts'
+import { sectionKinds, segmentName } from './format.ts'
+import type { SegmentMap } from './segment-map.ts'
+import { notAfter } from './segments.ts'
+import type { Segments } from './segments.ts'
+import { placeOf } from './state.ts'
+
+/** What the log's owner knows about a place when a reader is opened there. */
+export interface Place {
+  readonly topicId: number
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly earliest: number
+  readonly next: number
+}
+
+/** What the thread's client tells its readers. */
+export interface ReaderHost {
+  readonly segments: Segments
+  /** The earliest offset of a place, where the log said so; Infinity when its topic is deleted. */
+  earliest(place: number): number | undefined
+  wait(seenLsn: number, signal?: AbortSignal): Promise<void>
+  publishedLsn(): number
+  closed(reader: Reader): void
+}
+
+interface Wanted {
+  readonly topic: string
+  readonly partition: number
+  offset: number
+}
+
+const kindNames = new Map<number, Block['kind']>([
+  [sectionKinds.records, 'records'],
+  [sectionKinds.control, 'control'],
+  [sectionKinds.state, 'state'],
+])
+
+export class SegmentReader implements Reader {
+  readonly #host: ReaderHost
+  readonly #wanted = new Map<number, Wanted>()
+  readonly #places = new Map<string, number>()
+  /** Where it stands: the segment, and the index of the next section in its map. Undefined: to be located. */
+  #base: number | undefined
+  #index = 0
+  #seenLsn = -1
+  #corrupt: ReadResult | undefined
+
+  constructor(host: ReaderHost, places: readonly Place[]) {
+    this.#host = host
+    for (const place of places) {
+      const key = placeOf(place.topicId, place.partition)
+      this.#wanted.set(key, { topic: place.topic, partition: place.partition, offset: place.offset })
+      this.#places.set(`${place.topic}/${place.partition}`, key)
+      const { latest } = host.segments
+      latest.set(key, Math.max(latest.get(key) ?? 0, place.next))
+    }
+  }
+
+  next(arena: Arena): ReadResult {
+    if (this.#corrupt !== undefined) return this.#corrupt
+    try {
+      return this.#next(arena)
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      return this.#fail(`Reading ${error.path} failed with ${error.code}.`, error)
+    }
+  }
+
+  wait(signal?: AbortSignal): Promise<void> {
+    return this.#host.wait(this.#seenLsn, signal)
+  }
+
+  seek(from: ReadFrom): void {
+    const key = must(this.#places.get(`${from.topic}/${from.partition}`), 'a reader seeks only in its own partitions')
+    must(this.#wanted.get(key), 'every place has its position').offset = from.offset
+    this.#base = undefined
+  }
+
+  lag(): number {
+    this.#host.segments.advance()
+    let lag = 0
+    for (const [place, wanted] of this.#wanted) {
+      lag += Math.max(0, (this.#host.segments.latest.get(place) ?? 0) - wanted.offset)
+    }
+    return lag
+  }
+
+  close(): void {
+    this.#wanted.clear()
+    this.#host.closed(this)
+  }
+
+  #next(arena: Arena): ReadResult {
+    const { segments } = this.#host
+    const lsn = this.#host.publishedLsn()
+    segments.advance()
+    const gone = this.#goneByRetention()
+    if (gone !== undefined) return gone
+    for (;;) {
+      const base = (this.#base ??= this.#locate())
+      const map = segments.map(base)
+      if (map === undefined) {
+        // Removed under us. What of it we had not read shows as a jump in the offsets further on.
+        this.#base = segments.after(base)?.baseLsn ?? segments.tailBase
+        this.#index = 0
+        continue
+      }
+      const section = this.#find(map)
+      if (section !== undefined) return this.#take(map, section, arena)
+      if (map.broken !== undefined) return this.#flawed(map, map.end, map.broken)
+      if (base === segments.tailBase) {
+        this.#seenLsn = lsn
+        return this.#missingAtEnd() ?? { result: 'caught-up' }
+      }
+      const next = segments.after(base)
+      const flaw = notAfter(map, next)
+      if (flaw !== undefined || next === undefined) return this.#flawed(map, map.end, flaw ?? 'it is cut off')
+      this.#base = next.baseLsn
+      this.#index = 0
+    }
+  }
+
+  #locate(): number {
+    let base = Infinity
+    for (const [place, wanted] of this.#wanted) base = Math.min(base, this.#host.segments.locate(place, wanted.offset))
+    this.#index = 0
+    return base === Infinity ? this.#host.segments.tailBase : base
+  }
+
+  /** The next section that is ours and not read yet. */
+  #find(map: SegmentMap): number | undefined {
+    for (; this.#index < map.sections; this.#index++) {
+      const wanted = this.#wanted.get(map.places[this.#index]!)
+      if (wanted !== undefined && map.nexts[this.#index]! > wanted.offset) return this.#index
+    }
+    return undefined
+  }
+
+  #take(map: SegmentMap, i: number, arena: Arena): ReadResult {
+    const wanted = must(this.#wanted.get(map.places[i]!), 'found sections are wanted')
+    const baseOffset = map.bases[i]!
+    // The embedded log hands out offsets without gaps, so a jump means that what lay between was removed.
+    if (baseOffset > wanted.offset) return goneAt(wanted, baseOffset)
+    const length = map.lengths[i]!
+    if (!arena.fits(length)) return { result: 'arena-full' }
+    const bytes = arena.take(length)
+    const at = map.ats[i]!
+    const read = this.#host.segments.read(map.id, bytes, at)
+    if (read < length) return this.#flawed(map, at, `only ${read} of ${length} bytes are there`)
+    if (xxh64(bytes) !== map.hashes[i]) return this.#flawed(map, at, 'a section does not match its hash', i)
+    this.#index = i + 1
+    const { topic, partition } = wanted
+    const nextOffset = (wanted.offset = map.nexts[i]!)
+    const kind = must(kindNames.get(map.kinds[i]!), 'only readable sections are mapped')
+    const count = map.counts[i]!
+    return { result: 'block', kind, topic, partition, baseOffset, nextOffset, count, lsn: map.lsnOf(i), bytes }
+  }
+
+  #goneByRetention(): ReadResult | undefined {
+    for (const [place, wanted] of this.#wanted) {
+      const earliest = this.#host.earliest(place)
+      if (earliest === Infinity) return this.#fail(`Topic "${wanted.topic}" was deleted.`)
+      if (earliest !== undefined && wanted.offset < earliest) return goneAt(wanted, earliest)
+    }
+    return undefined
+  }
+
+  /** At the end of the log nothing of ours can be ahead: if offsets say there was something, it was removed. */
+  #missingAtEnd(): ReadResult | undefined {
+    for (const [place, wanted] of this.#wanted) {
+      const latest = this.#host.segments.latest.get(place) ?? 0
+      if (wanted.offset < latest) return goneAt(wanted, latest)
+    }
+    return undefined
+  }
+
+  #flawed(map: SegmentMap, at: number, why: string, section?: number): ReadResult {
+    const lsn = section === undefined ? map.nextLsn : map.lsnOf(section)
+    const file = segmentName(map.id.epoch, map.id.baseLsn)
+    return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, { file, at, lsn })
+  }
+
+  #fail(what: string, cause?: unknown, details: Record<string, unknown> = {}): ReadResult {
+    this.#corrupt = { result: 'corrupt', error: new MillraceError('MR2005', what, { cause, details }) }
+    return this.#corrupt
+  }
+}
+
+function goneAt(wanted: Wanted, earliest: number): ReadResult {
+  return { result: 'gone', topic: wanted.topic, partition: wanted.partition, earliest }
+}

@@ -1,0 +1,120 @@
+/**
+ * What may go: pure decisions over the state and the segments. The unit is what one segment holds of one partition;
+ * it goes as a whole, the oldest first, and a partition never gets a hole.
+ */
+import type { Change } from './payloads.ts'
+import type { Range } from './segment-map.ts'
+import type { HoldState, LogState, TopicState } from './state.ts'
+
+export type EarliestChange = Extract<Change, { type: 'earliest' }>
+
+export interface SegmentSummary {
+  readonly baseLsn: number
+  /** When its newest frame was appended (ms). */
+  readonly maxTime: number
+  readonly ranges: ReadonlyMap<number, Range>
+}
+
+interface Held extends HoldState {
+  /** Bytes of the topic that the group has not read, about. */
+  unread: number
+}
+
+/**
+ * Moves of earliest offsets, from the oldest sealed segment on. `segments` is read only as far as something may go.
+ * `now` is the retention clock: it never runs ahead of the time that really passed.
+ */
+export function decideRetention(state: LogState, segments: Iterable<SegmentSummary>, now: number): EarliestChange[] {
+  const open = new Map<number, TopicState>()
+  for (const [id, topic] of state.topics) {
+    if (topic.info.retentionMs !== undefined || topic.info.retentionBytes !== undefined) open.set(id, topic)
+  }
+  const holds = heldTopics(state)
+  const bytes = new Map([...open].map(([id, topic]) => [id, topic.bytes]))
+  const moves: EarliestChange[] = []
+  const blocked = new Set<number>()
+  for (const segment of segments) {
+    if (open.size === 0) break
+    const seen = new Map<number, boolean>()
+    for (const [place, range] of segment.ranges) {
+      const id = Math.floor(place / 2048)
+      const topic = open.get(id)
+      const partition = place % 2048
+      if (topic === undefined || range.next <= topic.earliest[partition]!) continue
+      const expired = isExpired(topic, bytes.get(id)!, segment.maxTime, now)
+      const held = (holds.get(id) ?? []).filter((h) => isHeld(state, h, partition, range, now - segment.maxTime))
+      const goes = expired && held.length === 0 && !blocked.has(place)
+      seen.set(id, (seen.get(id) ?? false) || goes)
+      if (!goes) {
+        blocked.add(place)
+        continue
+      }
+      moves.push({ type: 'earliest', topic: id, partition, offset: range.next, bytes: range.bytes })
+      bytes.set(id, bytes.get(id)! - range.bytes)
+      for (const hold of holds.get(id) ?? []) {
+        if ((state.positionOf(hold.group, id, partition) ?? 0) < range.next) hold.unread -= range.bytes
+      }
+    }
+    // Later segments are younger, so a topic that keeps all of this one keeps those too.
+    for (const [id, some] of seen) if (!some) open.delete(id)
+  }
+  return moves
+}
+
+function isExpired(topic: TopicState, bytes: number, maxTime: number, now: number): boolean {
+  const { retentionMs, retentionBytes } = topic.info
+  if (retentionMs !== undefined && now - maxTime > retentionMs) return true
+  return retentionBytes !== undefined && bytes > retentionBytes
+}
+
+function isHeld(state: LogState, hold: Held, partition: number, range: Range, age: number): boolean {
+  const position = state.positionOf(hold.group, hold.topic, partition) ?? 0
+  return position < range.next && age <= hold.ms && hold.unread <= hold.bytes
+}
+
+function heldTopics(state: LogState): Map<number, Held[]> {
+  const holds = new Map<number, Held[]>()
+  for (const hold of state.holds.values()) {
+    const topic = state.topics.get(hold.topic)
+    if (topic === undefined) continue
+    const list = holds.get(hold.topic) ?? []
+    list.push({ ...hold, unread: unreadBytes(state, topic, hold.group) })
+    holds.set(hold.topic, list)
+  }
+  return holds
+}
+
+/** Bytes are known per topic, not per offset, so unread ones are counted at the topic's mean. */
+function unreadBytes(state: LogState, topic: TopicState, group: string): number {
+  let unread = 0
+  let all = 0
+  for (const [partition, next] of topic.next.entries()) {
+    const earliest = topic.earliest[partition]!
+    const position = Math.max(earliest, state.positionOf(group, topic.info.id, partition) ?? 0)
+    unread += Math.max(0, next - position)
+    all += next - earliest
+  }
+  return all === 0 ? 0 : (topic.bytes * unread) / all
+}
+
+/** A place in the segment that may still be read; undefined when the segment may be removed. */
+export function livePlace(state: LogState, ranges: ReadonlyMap<number, Range>): number | undefined {
+  for (const [place, range] of ranges) if (isLive(state, place, range.next)) return place
+  return undefined
+}
+
+export function isLive(state: LogState, place: number, next: number): boolean {
+  const topic = state.topics.get(Math.floor(place / 2048))
+  return topic !== undefined && topic.earliest[place % 2048]! < next
+}
+
+/** Whether no topic with retention has anything left in the segment. */
+export function isSettled(state: LogState, ranges: ReadonlyMap<number, Range>): boolean {
+  for (const [place, range] of ranges) {
+    const info = state.topics.get(Math.floor(place / 2048))?.info
+    const retained = info?.retentionMs !== undefined || info?.retentionBytes !== undefined
+    if (retained && isLive(state, place, range.next)) return false
+  }
+  return true
+}
+

@@ -1,0 +1,291 @@
+/**
+ * The map of one segment: where each frame and each readable section lies, in columns. That of the segment being
+ * written grows with it; that of a sealed one is stored beside it (`.idx`), derived from it, and rebuilt when missing.
+ */
+import { crc32 } from 'node:zlib'
+import { assert } from '../../core/assert.ts'
+import type { DiskFile } from '../../core/env/env.ts'
+import { decodeHead, FORMAT_VERSION, FRAME_HEADER, sameBytes, SEGMENT_HEADER, sectionKinds } from './format.ts'
+import type { Bad, FrameHead, SegmentId } from './format.ts'
+import { placeOf } from './state.ts'
+import { readUpTo } from './steps.ts'
+
+const INDEX_MAGIC = 0x5849524d
+export const INDEX_HEADER = 96
+const CHUNK = 16 * 1024
+
+export interface Range {
+  /** First offset in the segment, and the one after its last. */
+  first: number
+  next: number
+  bytes: number
+}
+
+export class SegmentMap {
+  readonly id: SegmentId
+  /** Where the next frame begins, its LSN, and the hash it must carry. */
+  end = SEGMENT_HEADER
+  nextLsn: number
+  lastHash: bigint
+  maxTime = 0
+  frames = 0
+  sections = 0
+  /** Set when the bytes at `end` are not the frame that must be there. */
+  broken: string | undefined
+
+  positions = new Float64Array(64)
+  times = new Float64Array(64)
+  /** Per section: its place (topic and partition), offsets, where its bytes are, which frame it belongs to. */
+  places = new Float64Array(64)
+  bases = new Float64Array(64)
+  nexts = new Float64Array(64)
+  ats = new Float64Array(64)
+  hashes = new BigUint64Array(64)
+  counts = new Uint32Array(64)
+  lengths = new Uint32Array(64)
+  owners = new Uint32Array(64)
+  kinds = new Uint32Array(64)
+  #ranges: Map<number, Range> | undefined
+
+  constructor(id: SegmentId, prevHash: bigint) {
+    this.id = id
+    this.nextLsn = id.baseLsn
+    this.lastHash = prevHash
+  }
+
+  /** Memory it takes, about. */
+  get bytes(): number {
+    return 16 * this.positions.length + 56 * this.places.length
+  }
+
+  lsnOf(section: number): number {
+    return this.id.baseLsn + this.owners[section]!
+  }
+
+  add(head: FrameHead, position: number): void {
+    assert(head.lsn === this.nextLsn && position === this.end, 'frames join a map in order')
+    const frame = this.frames++
+    if (frame === this.positions.length) {
+      this.positions = doubled(this.positions)
+      this.times = doubled(this.times)
+    }
+    this.positions[frame] = position
+    this.times[frame] = head.time
+    for (const section of head.sections) {
+      const { kind } = section
+      if (kind !== sectionKinds.records && kind !== sectionKinds.control && kind !== sectionKinds.state) continue
+      const i = this.sections++
+      if (i === this.places.length) this.#grow()
+      this.places[i] = placeOf(section.topic, section.partition)
+      this.bases[i] = section.baseOffset
+      this.nexts[i] = section.nextOffset
+      this.ats[i] = position + section.at
+      this.hashes[i] = section.hash
+      this.counts[i] = section.count
+      this.lengths[i] = section.length
+      this.owners[i] = frame
+      this.kinds[i] = kind
+    }
+    this.end = position + head.length
+    this.nextLsn = head.lsn + 1
+    this.lastHash = head.hash
+    this.maxTime = Math.max(this.maxTime, head.time)
+    this.#ranges = undefined
+  }
+
+  /** What the segment holds of each place. */
+  ranges(): ReadonlyMap<number, Range> {
+    if (this.#ranges !== undefined) return this.#ranges
+    const ranges = new Map<number, Range>()
+    for (let i = 0; i < this.sections; i++) {
+      const range = ranges.get(this.places[i]!)
+      if (range === undefined) ranges.set(this.places[i]!, { first: this.bases[i]!, next: this.nexts[i]!, bytes: this.lengths[i]! })
+      else {
+        range.next = this.nexts[i]!
+        range.bytes += this.lengths[i]!
+      }
+    }
+    return (this.#ranges = ranges)
+  }
+
+  #grow(): void {
+    this.places = doubled(this.places)
+    this.bases = doubled(this.bases)
+    this.nexts = doubled(this.nexts)
+    this.ats = doubled(this.ats)
+    this.hashes = doubled(this.hashes)
+    this.counts = doubled(this.counts)
+    this.lengths = doubled(this.lengths)
+    this.owners = doubled(this.owners)
+    this.kinds = doubled(this.kinds)
+  }
+
+  #frameColumns(): Column[] {
+    return [this.positions, this.times]
+  }
+
+  #sectionColumns(): Column[] {
+    const wide = [this.places, this.bases, this.nexts, this.ats, this.hashes]
+    return [...wide, this.counts, this.lengths, this.owners, this.kinds]
+  }
+
+  encode(uuid: Uint8Array): Uint8Array {
+    const out = new Uint8Array(indexBytes(this.frames, this.sections))
+    const view = new DataView(out.buffer)
+    view.setUint32(0, INDEX_MAGIC, true)
+    view.setUint32(8, FORMAT_VERSION, true)
+    view.setUint32(12, this.id.epoch, true)
+    out.set(uuid, 16)
+    view.setFloat64(32, this.id.baseLsn, true)
+    view.setFloat64(40, this.nextLsn, true)
+    view.setFloat64(48, this.end, true)
+    view.setBigUint64(56, this.lastHash, true)
+    view.setUint32(64, this.frames, true)
+    view.setUint32(68, this.sections, true)
+    view.setFloat64(72, this.maxTime, true)
+    let at = INDEX_HEADER
+    const put = (column: Column, count: number): void => {
+      const bytes = new Uint8Array(column.buffer, 0, count * column.BYTES_PER_ELEMENT)
+      out.set(bytes, at)
+      at += bytes.length
+    }
+    for (const column of this.#frameColumns()) put(column, this.frames)
+    for (const column of this.#sectionColumns()) put(column, this.sections)
+    view.setUint32(88, crc32(out.subarray(INDEX_HEADER)), true)
+    view.setUint32(4, crc32(out.subarray(8, INDEX_HEADER)), true)
+    return out
+  }
+
+  /** Undefined when the bytes are not the index of this segment; it can be rebuilt then. */
+  static decode(bytes: Uint8Array, id: SegmentId, uuid: Uint8Array): SegmentMap | undefined {
+    const header = decodeIndexHeader(bytes, id, uuid)
+    if (header === undefined || bytes.length !== indexBytes(header.frames, header.sections)) return undefined
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    if (view.getUint32(88, true) !== crc32(bytes.subarray(INDEX_HEADER))) return undefined
+    const map = new SegmentMap(id, header.lastHash)
+    map.nextLsn = header.nextLsn
+    map.end = header.end
+    map.maxTime = header.maxTime
+    map.frames = header.frames
+    map.sections = header.sections
+    map.#load(bytes)
+    return map.#consistent() ? map : undefined
+  }
+
+  #load(bytes: Uint8Array): void {
+    let at = INDEX_HEADER
+    const take = <T extends Column>(make: (buffer: ArrayBuffer) => T, count: number, width: number): T => {
+      const end = at + count * width
+      // A copy, because the bytes need not be aligned.
+      const column = make(bytes.slice(at, end).buffer)
+      at = end
+      return column
+    }
+    const f64 = (buffer: ArrayBuffer): Float64Array<ArrayBuffer> => new Float64Array(buffer)
+    const u32 = (buffer: ArrayBuffer): Uint32Array<ArrayBuffer> => new Uint32Array(buffer)
+    this.positions = take(f64, this.frames, 8)
+    this.times = take(f64, this.frames, 8)
+    this.places = take(f64, this.sections, 8)
+    this.bases = take(f64, this.sections, 8)
+    this.nexts = take(f64, this.sections, 8)
+    this.ats = take(f64, this.sections, 8)
+    this.hashes = take((buffer) => new BigUint64Array(buffer), this.sections, 8)
+    this.counts = take(u32, this.sections, 4)
+    this.lengths = take(u32, this.sections, 4)
+    this.owners = take(u32, this.sections, 4)
+    this.kinds = take(u32, this.sections, 4)
+  }
+
+  #consistent(): boolean {
+    if (this.nextLsn !== this.id.baseLsn + this.frames || !Number.isSafeInteger(this.end)) return false
+    for (let i = 0; i < this.sections; i++) {
+      const at = this.ats[i]!
+      if (!(at >= SEGMENT_HEADER && at + this.lengths[i]! <= this.end)) return false
+      if (!(this.nexts[i]! >= this.bases[i]!) || this.owners[i]! >= this.frames) return false
+    }
+    return true
+  }
+}
+
+/** What the head of an index says of its segment; enough to check a sealed segment without reading it. */
+export interface IndexHeader {
+  readonly nextLsn: number
+  readonly end: number
+  readonly lastHash: bigint
+  readonly maxTime: number
+  readonly frames: number
+  readonly sections: number
+}
+
+export function decodeIndexHeader(bytes: Uint8Array, id: SegmentId, uuid: Uint8Array): IndexHeader | undefined {
+  if (bytes.length < INDEX_HEADER) return undefined
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (view.getUint32(0, true) !== INDEX_MAGIC || view.getUint32(8, true) !== FORMAT_VERSION) return undefined
+  if (view.getUint32(4, true) !== crc32(bytes.subarray(8, INDEX_HEADER))) return undefined
+  if (view.getUint32(12, true) !== id.epoch || view.getFloat64(32, true) !== id.baseLsn) return undefined
+  if (!sameBytes(bytes.subarray(16, 32), uuid)) return undefined
+  return {
+    nextLsn: view.getFloat64(40, true),
+    end: view.getFloat64(48, true),
+    lastHash: view.getBigUint64(56, true),
+    frames: view.getUint32(64, true),
+    sections: view.getUint32(68, true),
+    maxTime: view.getFloat64(72, true),
+  }
+}
+
+type Column = Float64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
+
+const indexBytes = (frames: number, sections: number): number => INDEX_HEADER + frames * 16 + sections * 56
+
+function doubled<T extends Column>(column: T): T {
+  const bytes = new Uint8Array(column.byteLength * 2)
+  bytes.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength))
+  return new (column.constructor as new (buffer: ArrayBuffer) => T)(bytes.buffer)
+}
+
+/** Reads frame heads of one file, a chunk at a time. */
+export class HeadReader {
+  readonly #file: DiskFile
+  #chunk: Uint8Array = new Uint8Array(0)
+  #chunkAt = 0
+
+  constructor(file: DiskFile) {
+    this.#file = file
+  }
+
+  /** The head of the frame at `position`, of which nothing at or beyond `to` may be part. */
+  read(position: number, to: number): FrameHead | Bad {
+    let head = position < this.#chunkAt ? SHORT : decodeHead(this.#chunk, position - this.#chunkAt)
+    for (let need = 0; head.result === 'short' && head.need > need; ) {
+      need = head.need
+      this.#chunk = readUpTo(this.#file, position, Math.min(Math.max(CHUNK, need), to - position))
+      this.#chunkAt = position
+      head = decodeHead(this.#chunk, 0)
+    }
+    return head.result === 'short' ? { result: 'bad', why: 'the file ends inside a frame' } : head
+  }
+}
+
+const SHORT = { result: 'short', need: FRAME_HEADER } as const
+
+/**
+ * Walks frame heads from where the map ends up to `to`, adding them. What is not the next frame of the chain stops
+ * it: `map.broken` says why. Sections are not read here; whoever reads one verifies it.
+ */
+export function extendMap(map: SegmentMap, file: DiskFile, to: number): void {
+  const heads = new HeadReader(file)
+  while (map.broken === undefined && map.end < to) {
+    const head = heads.read(map.end, to)
+    map.broken = head.result === 'bad' ? head.why : misplaced(map, head, to)
+    if (map.broken === undefined && head.result === 'frame') map.add(head, map.end)
+  }
+}
+
+/** Why a sound head is not the next one of this segment; undefined when it is. */
+export function misplaced(map: SegmentMap, head: FrameHead, to: number): string | undefined {
+  if (head.lsn !== map.nextLsn) return `LSN ${head.lsn} where ${map.nextLsn} must be`
+  if (head.prevHash !== map.lastHash) return 'it does not follow the frame before it'
+  if (map.end + head.length > to) return `it ends at ${map.end + head.length}, beyond ${to}`
+  return undefined
+}
