@@ -1,0 +1,157 @@
+import { expect, test } from 'vitest'
+import { Simulation } from '../../core/env/simulated/index.ts'
+import type { SimulatedDisk } from '../../core/env/simulated/index.ts'
+import { batchOf, contextFor, goodBatch, sinkSuite, transactionalSuite } from '../sink.suite.ts'
+import type { SinkSuite } from '../sink.suite.ts'
+import type { SinkWriter } from '../sink.ts'
+import { file } from './index.ts'
+import { safeName } from './parts.ts'
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** The lines that another program sees, by partition, in the order of file names; fails on a line that is not whole. */
+function visible(disk: SimulatedDisk, partition: number): unknown[] {
+  const files = [...disk.contents()].filter(([path]) => /\/[^./][^/]*\.ndjson$/.test(path)).sort()
+  const rows: unknown[] = []
+  for (const [path, bytes] of files) {
+    if (!path.includes(`-out-${partition}-`)) continue
+    const text = decoder.decode(bytes)
+    expect(text.endsWith('\n')).toBe(true)
+    for (const line of text.slice(0, -1).split('\n')) rows.push(JSON.parse(line))
+  }
+  return rows
+}
+
+const suite: SinkSuite = {
+  name: 'file',
+  make: async () => {
+    const simulation = new Simulation({ seed: 1 })
+    return {
+      sink: file({ path: '/deep/er/out' }),
+      env: simulation.env('p'),
+      keeps: 'append',
+      contents: async (partition) => visible(simulation.disk(), partition),
+      close: async () => {},
+    }
+  },
+}
+sinkSuite(suite)
+transactionalSuite(suite)
+
+/** Delivers until the process dies or `until` is reached; returns true when it got there. */
+async function work(
+  simulation: Simulation,
+  epoch: number,
+  until: number,
+  rollBytes: number,
+): Promise<boolean> {
+  const env = simulation.env('p')
+  let writer: SinkWriter | undefined
+  try {
+    writer = await file({ path: '/out', roll: { bytes: rollBytes } }).open!(
+      contextFor(env, { epoch }),
+    )
+    let at = (await writer.stored!(0))?.offset ?? 0
+    while (at < until) {
+      const count = 1 + ((at * 7) % 3)
+      await writer.deliver(goodBatch(0, at, count))
+      at += count
+    }
+    await writer.close()
+    return true
+  } catch (error) {
+    // After its death a process does nothing more, not even closing.
+    if (!env.alive) return false
+    await writer?.close()
+    const passing =
+      error instanceof Error && (error.name === 'DiskError' || error.message.startsWith('MR5007'))
+    if (!passing) throw error
+    env.crash('kill')
+    return false
+  }
+}
+
+const rows = (to: number): unknown[] => goodBatch(0, 0, to).records.map((record) => record.value)
+
+test.each(['kill', 'power'] as const)(
+  'after a %s at any disk operation every row is there once, and no part of a line is ever seen',
+  async (kind) => {
+    for (const rollBytes of [1, 600, 1e9]) {
+      for (let nth = 1; ; nth++) {
+        const simulation = new Simulation({ seed: nth })
+        const disk = simulation.disk()
+        disk.inject({ on: 'change', nth, effect: { crash: kind } })
+        const survived = await work(simulation, 1, 14, rollBytes)
+        const seen = visible(disk, 0)
+        expect(seen).toEqual(rows(seen.length))
+        // A second crash while the first is being repaired.
+        disk.inject({ on: 'change', nth: 1 + (nth % 5), effect: { crash: kind } })
+        await work(simulation, 2, 20, rollBytes)
+        const between = visible(disk, 0)
+        expect(between).toEqual(rows(between.length))
+        expect(between.length).toBeGreaterThanOrEqual(seen.length)
+        disk.faults.clear()
+        expect(await work(simulation, 3, 30, rollBytes)).toBe(true)
+        const all = visible(disk, 0)
+        expect(all).toEqual(rows(all.length))
+        expect(all.length).toBeGreaterThanOrEqual(30)
+        if (survived) break
+      }
+    }
+  },
+)
+
+test.each(['EIO', 'ENOSPC'])(
+  'after %s at any disk operation it goes on without loss when the disk is well again',
+  async (errno) => {
+    for (let nth = 1; ; nth++) {
+      const simulation = new Simulation({ seed: nth })
+      const disk = simulation.disk()
+      disk.inject({ on: 'change', nth, effect: { error: errno } })
+      const survived = await work(simulation, 1, 14, 600)
+      expect(visible(disk, 0)).toEqual(rows(visible(disk, 0).length))
+      disk.faults.clear()
+      expect(await work(simulation, 2, 20, 600)).toBe(true)
+      const all = visible(disk, 0)
+      expect(all).toEqual(rows(all.length))
+      if (survived && nth > 60) break
+    }
+  },
+)
+
+test('a file is finished after its time, without a further delivery', async () => {
+  const simulation = new Simulation({ seed: 1 })
+  const writer = await file({ path: '/out', roll: { ms: 500 } }).open!(
+    contextFor(simulation.env('p')),
+  )
+  await writer.deliver(goodBatch(0, 0, 2))
+  await writer.deliver(goodBatch(0, 2, 2))
+  expect(visible(simulation.disk(), 0)).toEqual([])
+  await simulation.advance(600)
+  expect(visible(simulation.disk(), 0)).toEqual(rows(4))
+  expect(
+    [...simulation.disk().contents().keys()].filter((path) => path.endsWith('.ndjson')),
+  ).toEqual(['/out/shop-out-0-0000000000000000-0000000000000004.ndjson'])
+})
+
+test('a deleted key shows as a line of its own', async () => {
+  const simulation = new Simulation({ seed: 1 })
+  const writer = await file({ path: '/out', roll: { ms: 0 } }).open!(
+    contextFor(simulation.env('p')),
+  )
+  await writer.deliver(batchOf(0, 0, [{ id: 'a' }, undefined]))
+  expect(visible(simulation.disk(), 0)).toEqual([{ id: 'a' }, { $key: 'k0-1', $deleted: true }])
+})
+
+test('names cannot lead out of the directory, and stay apart', () => {
+  const names = ['a/b', '../x', 'a-b', 'a_b', 'ü', 'a%2db', 'a.b']
+  const safe = names.map(safeName)
+  expect(new Set(safe).size).toBe(names.length)
+  for (const name of safe) expect(name).toMatch(/^[A-Za-z0-9_.%]+$/)
+})
+
+test('options that cannot work are refused when they are given', () => {
+  expect(() => file({ path: '' })).toThrow(/MR5009/)
+  expect(() => file({ path: 'x', roll: { ms: -1 } })).toThrow(/MR5009/)
+  expect(() => file({ path: 'x', roll: { bytes: Number.NaN } })).toThrow(/MR5009/)
+})

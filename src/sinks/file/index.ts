@@ -1,0 +1,125 @@
+import { dirname } from 'node:path'
+import type { Disk } from '../../core/env/env.ts'
+import { MillraceError } from '../../errors.ts'
+import { newOpening, storedOf } from '../position.ts'
+import type { Hold, Sink, SinkContext, SinkWriter } from '../sink.ts'
+import { PartitionFiles, safeName } from './parts.ts'
+
+export interface FileOptions {
+  /** The directory of the files; made where it is not there. Relative to the working directory. */
+  readonly path: string
+  /** A file is finished after this many milliseconds or bytes, whichever comes first. Default 10 s, 64 MiB. */
+  readonly roll?: { readonly ms?: number; readonly bytes?: number }
+  readonly hold?: Hold
+}
+
+/**
+ * Rows as NDJSON files in a directory, exactly once. Files named `*.ndjson` are complete, synced to disk and never touched
+ * again; their names, in order, are the order of the rows within a partition. A row shows when its file is finished
+ * (`roll`, or when the engine stops); no reader ever sees a part of a line. A deleted key shows as
+ * `{"$key":…,"$deleted":true}`. Finished files may be moved or removed; hidden files belong to the sink.
+ *
+ * Throws MR5009 when an option is wrong.
+ */
+export function file(options: FileOptions): Sink {
+  const { path, roll = {} } = options
+  const { ms = 10_000, bytes = 64 * 1024 * 1024 } = roll
+  if (typeof path !== 'string' || path === '') {
+    throw new MillraceError(
+      'MR5009',
+      'The path of the file sink is empty; it must name a directory.',
+    )
+  }
+  for (const [name, value] of Object.entries({ ms, bytes })) {
+    if (!Number.isFinite(value) || value < 0) {
+      throw new MillraceError(
+        'MR5009',
+        `roll.${name} of the file sink is ${value}; it must be 0 or more.`,
+      )
+    }
+  }
+  return {
+    kind: 'file',
+    target: path,
+    guarantee: 'transactional',
+    describe: `file ${path}/*.ndjson, a new one every ${ms} ms or ${bytes} bytes`,
+    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    open: async (context) => new FileWriter(context, path, { ms, bytes }),
+  }
+}
+
+class FileWriter implements SinkWriter {
+  readonly #context: SinkContext
+  readonly #roll: { readonly ms: number; readonly bytes: number }
+  readonly #files = new Map<number, PartitionFiles>()
+  /** Partitions with a part that will be finished at its time. */
+  readonly #timers = new Map<number, () => void>()
+
+  constructor(context: SinkContext, path: string, roll: { ms: number; bytes: number }) {
+    this.#context = context
+    this.#roll = roll
+    const { disk } = context.env
+    makeDirectory(disk, path)
+    const who = newOpening(context, path)
+    const prefix = `${safeName(context.pipeline)}-${safeName(context.name)}`
+    for (const partition of context.partitions) {
+      const files = new PartitionFiles(disk, path, `${prefix}-${partition}`, who, partition)
+      files.open()
+      this.#files.set(partition, files)
+    }
+  }
+
+  async stored(partition: number): ReturnType<NonNullable<SinkWriter['stored']>> {
+    return storedOf(this.#of(partition).stored())
+  }
+
+  async deliver(batch: Parameters<SinkWriter['deliver']>[0]): Promise<readonly []> {
+    const files = this.#of(batch.partition)
+    files.append(batch)
+    if (files.bytes >= this.#roll.bytes || (files.bytes > 0 && this.#roll.ms === 0))
+      this.#rollNow(batch.partition)
+    else if (files.bytes > 0) this.#rollLater(batch.partition)
+    return []
+  }
+
+  async close(): Promise<void> {
+    for (const partition of this.#files.keys()) this.#rollNow(partition)
+    for (const files of this.#files.values()) files.abandon()
+  }
+
+  #of(partition: number): PartitionFiles {
+    const files = this.#files.get(partition)
+    if (files === undefined)
+      throw new MillraceError('MR6000', `Partition ${partition} was not opened.`)
+    return files
+  }
+
+  #rollLater(partition: number): void {
+    if (this.#timers.has(partition)) return
+    const { timers } = this.#context.env
+    this.#timers.set(
+      partition,
+      timers.after(this.#roll.ms, () => this.#rollNow(partition)),
+    )
+  }
+
+  /** What is delivered is safe already; a file that cannot be finished now is finished later. */
+  #rollNow(partition: number): void {
+    this.#timers.get(partition)?.()
+    this.#timers.delete(partition)
+    try {
+      this.#files.get(partition)?.roll()
+    } catch {
+      // The next roll, or the next opening, finishes it.
+    }
+  }
+}
+
+/** Makes a directory and its parents so that they survive a power cut. */
+function makeDirectory(disk: Disk, path: string): void {
+  const missing: string[] = []
+  for (let at = path; !disk.exists(at); at = dirname(at)) missing.push(at)
+  if (missing.length === 0) return
+  disk.mkdir(path)
+  for (const made of missing) disk.fsyncDir(dirname(made))
+}
