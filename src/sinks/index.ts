@@ -1,4 +1,6 @@
 /** Sinks that need nothing but this package: `import { sqlite } from 'millrace/sinks'`. */
+export { file } from './file/index.ts'
+export type { FileOptions } from './file/index.ts'
 export { call, memory } from './memory.ts'
 export type { CallOptions, MemoryOptions, MemorySink } from './memory.ts'
 export { sqlite } from './sqlite/index.ts'

@@ -53,7 +53,7 @@ async function work(
     )
     let at = (await writer.stored!(0))?.offset ?? 0
     while (at < until) {
-      const count = 1 + ((at * 7) % 3)
+      const count = 1 + ((at * 7 + epoch) % 3)
       await writer.deliver(goodBatch(0, at, count))
       at += count
     }
@@ -95,6 +95,7 @@ test.each(['kill', 'power'] as const)(
         const all = visible(disk, 0)
         expect(all).toEqual(rows(all.length))
         expect(all.length).toBeGreaterThanOrEqual(30)
+        expect([...disk.contents().keys()].filter((path) => path.endsWith('.part'))).toEqual([])
         if (survived) break
       }
     }

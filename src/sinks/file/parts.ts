@@ -91,8 +91,10 @@ export class PartitionFiles {
     const bytes = encoder.encode(batch.records.map(lineOf).join(''))
     let part = this.#part
     if (bytes.length > 0) {
+      const isNew = part === undefined
       part ??= { from: batch.from, to: batch.from, length: 0 }
       this.#file ??= this.#disk.open(this.#path(this.#partName(part.from)), 'write')
+      if (isNew) this.#file.truncate(0)
       writeAll(this.#file, bytes, part.length)
       this.#file.fdatasync()
       part = { from: part.from, to: batch.to, length: part.length + bytes.length }
