@@ -130,15 +130,24 @@ function* createDirectory(options: OpenOptions): Steps<void> {
   yield* step('close', segment.path, () => segment.close())
   const none = { checkpointLsn: 0, checkpointSegment: 0, checkpointPosition: 0 }
   yield* step('mkdir', directory, () => disk.mkdir(`${directory}/quarantine`))
-  yield* step('fsyncDir', directory, () => disk.fsyncDir(directory))
-  yield* step('fsyncDir', parentOf(directory), () => disk.fsyncDir(parentOf(directory)))
+  yield* syncPath(disk, directory)
   yield* writeSuper(disk, directory, 0, { version: FORMAT_VERSION, incompat: 0, roCompat: 0, epoch: 1, uuid, sequence: 1, ...none })
   yield* step('fsyncDir', directory, () => disk.fsyncDir(directory))
 }
 
-function parentOf(path: string): string {
-  const cut = path.replace(/\/+$/, '').lastIndexOf('/')
-  return cut < 0 ? '.' : cut === 0 ? '/' : path.slice(0, cut)
+/** Makes the directory's name durable, and those of its parents: they may have been created along with it. */
+function* syncPath(disk: Disk, directory: string): Steps<void> {
+  const names = directory.split('/').filter((name) => name !== '')
+  const root = directory.startsWith('/') ? '/' : './'
+  for (let depth = names.length; depth >= 0; depth--) {
+    const path = root + names.slice(0, depth).join('/')
+    try {
+      yield* step('fsyncDir', path, () => disk.fsyncDir(path))
+    } catch (error) {
+      // A parent that we may not even read is none that we created.
+      if (!(error instanceof DiskError) || !['EACCES', 'EPERM', 'EROFS', 'EINVAL'].includes(error.code)) throw error
+    }
+  }
 }
 
 function* recover(options: OpenOptions, lock: DiskLock, layout: Scan, created: boolean): Steps<Opened> {

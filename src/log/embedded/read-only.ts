@@ -15,7 +15,7 @@ import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './qu
 import { SegmentReader } from './reader.ts'
 import { scanSegment } from './scan.ts'
 import { Segments } from './segments.ts'
-import { LogState } from './state.ts'
+import { LogState, placeOf } from './state.ts'
 import { readFile, runSteps, step } from './steps.ts'
 import type { Steps } from './steps.ts'
 
@@ -94,10 +94,10 @@ class ReadOnlyLog implements Log {
 
   async reader(from: readonly ReadFrom[]): Promise<Reader> {
     const places = from.map((f) => placeFor(this.#state, f))
-    const earliest = new Map(places.map((p) => [`${p.topicId}/${p.partition}`, p.earliest]))
+    const earliest = new Map(places.map((p) => [placeOf(p.topicId, p.partition), p.earliest]))
     const host = {
       segments: this.#segments,
-      earliest: (place: number) => earliest.get(`${Math.floor(place / 2048)}/${place % 2048}`),
+      earliest: (place: number) => earliest.get(place),
       wait: (seenLsn: number, signal?: AbortSignal) => this.#wait(seenLsn, signal),
       publishedLsn: () => this.#published.lsn,
       closed: () => {},
