@@ -7,12 +7,14 @@ import type { Log } from '../log/log.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { Plan } from '../plan/plan.ts'
 import { deferred } from './deferred.ts'
+import { WatermarkBoard } from '../process/time/board.ts'
 import { assign } from './assignment.ts'
 import type { Assignment } from './assignment.ts'
 import type { EngineConfig } from './config.ts'
 import { startLogThread } from './log-host.ts'
 import type { LogHost } from './log-host.ts'
 import type { FromWorker } from './messages.ts'
+import { IngestRouter } from './ingest-router.ts'
 import { planPass } from './plan-pass.ts'
 import { admitPlans, createTopics, nothingRuns, savePlans } from './plans.ts'
 import type { Admitted } from './plans.ts'
@@ -42,6 +44,7 @@ export class Engine {
   readonly assignment: Assignment
   readonly pool: WorkerPool
   readonly reports: Reports
+  readonly ingest: IngestRouter
   /** Resolves when it has ended: with undefined after `stop`, else with why. */
   readonly ended: Promise<MillraceError | undefined>
   readonly #host: LogHost
@@ -59,7 +62,7 @@ export class Engine {
     const host = await startLogThread({ dataDir: config.dataDir })
     for (const note of host.notes) logger.info({ dataDir: config.dataDir }, note)
     try {
-      const log = new LogClient(env, portOf(host.attach()))
+      const log = await LogClient.connect(env, portOf(host.attach()))
       const admitted = await createTopics(log, admitPlans(await planning))
       if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)
       savePlans(env, config.dataDir, admitted.plans)
@@ -87,14 +90,17 @@ export class Engine {
       logEpoch: host.logEpoch,
       modules: admitted.modules,
       assignment: this.assignment,
+      boards: boardsOf(admitted.plans),
       attach: () => host.attach(),
       onMessage: (slot, message) => this.#onMessage(slot, message),
       onDeath: (slot, error, restart) => {
         const { inMs, skip } = restart
         inputs.logger.error({ code: error.code, worker: slot, restartInMs: inMs, skip }, error.message)
+        this.ingest.lost(slot, error)
       },
     })
     this.reports = new Reports(env, config.workers, (slot, message) => this.pool.post(slot, message))
+    this.ingest = new IngestRouter(this.assignment, (slot, message, transfer) => this.pool.post(slot, message, transfer))
     for (const { name, error } of admitted.pipelines) {
       if (error !== undefined) inputs.logger.error({ code: error.code, pipeline: name }, error.message)
     }
@@ -179,6 +185,8 @@ export class Engine {
         this.#state = 'ready'
         this.#ready.resolve()
       }
+    } else if (message.type === 'ingested') {
+      this.ingest.answered(message.id, message.answer)
     } else if (message.type === 'report') {
       this.reports.answered(slot, message.id, message.report)
     } else if (message.type === 'runner-failed') {
@@ -211,3 +219,12 @@ export class Engine {
   }
 }
 
+
+/** One board per stage: a restarted worker finds what the others know. */
+function boardsOf(plans: readonly Plan[]): Record<string, SharedArrayBuffer> {
+  const boards: Record<string, SharedArrayBuffer> = {}
+  for (const { stages } of plans) {
+    for (const { id, partitions } of stages) boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
+  }
+  return boards
+}

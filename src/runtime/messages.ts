@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { MillraceError } from '../errors.ts'
+import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { WorkerReport } from './reports.ts'
@@ -68,10 +69,12 @@ export interface WorkerThreadData {
   readonly dataDir: string
   readonly logPort: MessagePort
   /** Modules and the hashes that main planned with; another hash in a worker is refused. */
-  readonly modules: readonly { readonly url: string; readonly hash: string }[]
+  readonly modules: readonly { readonly url: string; readonly pipeline: string; readonly hash: string }[]
   readonly shares: readonly RunnerShare[]
   readonly commitIntervalMs: number
   readonly watchdogMs: number
+  /** Memory of the watermarks of each stage's source partitions, by stage id; shared by all workers. */
+  readonly boards: Readonly<Record<string, SharedArrayBuffer>>
   /** See beat.ts. */
   readonly beat: SharedArrayBuffer
   /** Tasks that run record by record, because something in them ended the worker before. */
@@ -82,11 +85,19 @@ export interface WorkerThreadData {
 }
 
 export type ToWorker =
+  | {
+      readonly type: 'ingest'
+      readonly id: number
+      readonly ingest: string
+      readonly bucket: number
+      readonly request: IngestRequest
+    }
   | { readonly type: 'report'; readonly id: number }
   | { readonly type: 'pause' | 'resume'; readonly task: string }
   | { readonly type: 'stop' }
 
 export type FromWorker =
+  | { readonly type: 'ingested'; readonly id: number; readonly answer: IngestAnswer }
   /** Its modules are loaded, its runners are being opened. */
   | { readonly type: 'loaded' }
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */

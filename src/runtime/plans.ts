@@ -9,14 +9,14 @@ import type { PipelineStatus } from './status.ts'
 /** Which pipelines run, and which do not and why. */
 export interface Admitted {
   readonly plans: readonly Plan[]
-  readonly modules: readonly { readonly url: string; readonly hash: string }[]
+  readonly modules: readonly { readonly url: string; readonly pipeline: string; readonly hash: string }[]
   readonly pipelines: readonly PipelineStatus[]
 }
 
 /** Takes the plans that fit together, in the order they were named: one that contradicts an earlier one is refused alone. */
 export function admitPlans(planned: readonly Planned[]): Admitted {
   const plans: Plan[] = []
-  const modules: { url: string; hash: string }[] = []
+  const modules: { url: string; pipeline: string; hash: string }[] = []
   const pipelines: PipelineStatus[] = []
   for (const one of planned) {
     const { url } = one
@@ -32,7 +32,7 @@ export function admitPlans(planned: readonly Planned[]): Admitted {
       continue
     }
     plans.push(plan)
-    modules.push({ url, hash: plan.hash })
+    modules.push({ url, pipeline: plan.pipeline, hash: plan.hash })
     pipelines.push({ name: plan.pipeline, url, state: 'running', planHash: plan.hash, error: undefined })
   }
   return { plans, modules, pipelines }

@@ -8,6 +8,8 @@ import type { EngineOptions } from './config.ts'
 import { Engine as Supervisor } from './engine.ts'
 import { serveHttp } from './http-server.ts'
 import type { HttpServer } from './http-server.ts'
+import { LocalProducer } from './producer.ts'
+import type { Produced } from './producer.ts'
 import type { EngineStatus } from './status.ts'
 
 /** A running engine. */
@@ -18,6 +20,11 @@ export interface Engine {
   readonly ready: Promise<void>
   /** Resolves when the engine has ended: with undefined after `stop()`, else with why it failed. Never rejects. */
   readonly ended: Promise<MillraceError | undefined>
+  /**
+   * Sends events to a topic as HTTP would: checked against its schema, durable when this resolves, each counted once even
+   * if a worker dies meanwhile. Rejects when the topic takes no events (MR1xxx) or the engine ends.
+   */
+  produce(topic: string, events: readonly unknown[]): Promise<Produced>
   status(): EngineStatus
   /** Takes nothing new, writes the last commits, and lets go of port and data directory. */
   stop(): Promise<void>
@@ -50,10 +57,14 @@ export async function start(
     throw error
   }
   engine.run(server.url)
+  const over = new AbortController()
+  void engine.ended.then(() => over.abort())
+  const producer = new LocalProducer(engine.inputs.env, over.signal, (ingest, request) => engine.ingest.submit(ingest, request))
   return {
     url: server.url,
     ready: engine.ready,
     ended: engine.ended,
+    produce: (topic, events) => producer.produce(topic, events),
     status: () => engine.status(),
     stop: async () => {
       await server.close()

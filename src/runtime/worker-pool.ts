@@ -18,6 +18,7 @@ export interface PoolOptions {
   readonly logEpoch: number
   readonly modules: WorkerThreadData['modules']
   readonly assignment: Assignment
+  readonly boards: WorkerThreadData['boards']
   /** A new client of the log thread. */
   readonly attach: () => MessagePort
   readonly onMessage: (slot: number, message: FromWorker) => void
@@ -117,7 +118,7 @@ export class WorkerPool {
   }
 
   #spawn(slot: Slot): void {
-    const { config, logId, logEpoch, modules, assignment, attach } = this.#options
+    const { config, logId, logEpoch, modules, assignment, boards, attach } = this.#options
     const logPort = attach()
     slot.beat = newBeat()
     slot.seen = undefined
@@ -134,6 +135,7 @@ export class WorkerPool {
       shares: assignment[slot.number] ?? [],
       commitIntervalMs: config.commitIntervalMs,
       watchdogMs: config.watchdogMs,
+      boards,
       beat: slot.beat,
       careful: slot.careful,
       skip: slot.skip,

@@ -1,0 +1,109 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { must } from '../core/assert.ts'
+import { realEnv } from '../core/env/real/index.ts'
+import { portOf } from '../core/port.ts'
+import { MillraceError } from '../errors.ts'
+import { LogClient } from '../log/embedded/index.ts'
+import type { Log } from '../log/log.ts'
+import { LatencyMeter } from '../observe/http-meter.ts'
+import { planOf } from '../plan/index.ts'
+import { errorAnswer } from '../process/ingest-request.ts'
+import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
+import { runWorker } from '../process/worker.ts'
+import { BeatWriter } from './beat.ts'
+import { loadError, loadPipeline, resolveOwnPackage } from './load-pipeline.ts'
+import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
+import { makeRunners } from './runners.ts'
+import type { LoadedPipeline, Runners } from './runners.ts'
+import { timedLog } from './timed-log.ts'
+
+/** Edge: a worker. Loads the user's modules, runs its share of the tasks, and tells main how they stand. */
+const port = must(parentPort, 'worker-thread runs as a thread')
+const data = workerData as WorkerThreadData
+const env = realEnv()
+const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
+
+const beat = new BeatWriter(data.beat)
+// While the thread waits for something its loop stands still; that its timers fire shows that it is not stuck.
+setInterval(() => beat.tick(), data.watchdogMs / 8).unref()
+
+/** The pipelines whose plan is the one main has. Another pipeline's runners do not start here, and main is told why. */
+async function loadAll(): Promise<Map<string, LoadedPipeline>> {
+  const pipelines = new Map<string, LoadedPipeline>()
+  for (const { url, pipeline, hash } of data.modules) {
+    try {
+      pipelines.set(pipeline, await load(url, hash))
+    } catch (error) {
+      say({ type: 'runner-failed', runner: pipeline, pipeline, error: loadError(url, error).toJSON() })
+    }
+  }
+  return pipelines
+}
+
+async function load(url: string, hash: string): Promise<LoadedPipeline> {
+  const definition = await loadPipeline(url)
+  const plan = planOf(definition)
+  if (plan.hash === hash) return { definition, plan }
+  throw new MillraceError('MR3096', `${url} has the plan ${hash} in one thread and ${plan.hash} in another.`)
+}
+
+function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: AbortController): void {
+  port.on('message', (message: ToWorker) => {
+    switch (message.type) {
+      case 'ingest': {
+        const { id, ingest, bucket, request } = message
+        void submit(runners, ingest, bucket, request).then((answer) => say({ type: 'ingested', id, answer }))
+        return
+      }
+      case 'pause':
+      case 'resume':
+        for (const runner of runners.all) if (message.task.startsWith(`${runner.id}/`)) runner[message.type](message.task)
+        return
+      case 'report': {
+        const tasks = runners.all.flatMap((runner) => runner.report())
+        return say({ type: 'report', id: message.id, report: { tasks, ...log.commits() } })
+      }
+      case 'stop':
+        return stop.abort()
+    }
+  })
+}
+
+function submit(runners: Runners, ingest: string, bucket: number, request: IngestRequest): Promise<IngestAnswer> {
+  const runner = runners.push.get(ingest)
+  if (runner !== undefined) return runner.submit(bucket, request)
+  return Promise.resolve(errorAnswer(new MillraceError('MR6004', `The pipeline of ${ingest} does not run.`)))
+}
+
+async function main(): Promise<void> {
+  resolveOwnPackage()
+  const connecting = LogClient.connect(env, portOf(data.logPort))
+  const pipelines = await loadAll()
+  say({ type: 'loaded' })
+  const timed = timedLog(env, (await connecting) satisfies Log, new LatencyMeter())
+  const runners = makeRunners({ env, log: timed.log, data, beat, pipelines })
+  const stop = new AbortController()
+  receive(runners, timed, stop)
+  let running = false
+  const pipelineOf = new Map(data.shares.map(({ id, pipeline }) => [id, pipeline]))
+  const end = await runWorker({
+    env,
+    log: timed.log,
+    owner: `worker-${data.slot}`,
+    runners: runners.all,
+    options: { commitIntervalMs: data.commitIntervalMs },
+    signal: stop.signal,
+    onBeat: (phase) => {
+      beat.beat(phase)
+      if (running || phase === 'opening') return
+      running = true
+      say({ type: 'running' })
+    },
+    onFailed: ({ runner, error }) =>
+      say({ type: 'runner-failed', runner, pipeline: pipelineOf.get(runner) ?? '', error: error.toJSON() }),
+  })
+  say({ type: 'ended', why: end.why, ...(end.why === 'stopped' ? {} : { error: end.error.toJSON() }) })
+  process.exit(0)
+}
+
+await main()
