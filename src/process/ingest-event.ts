@@ -53,7 +53,9 @@ export class EventReader {
   #check(event: unknown): Refusal | undefined {
     try {
       const problem = this.#rules.schema.check(event)
-      return problem === undefined ? undefined : { code: 'MR1021', what: sentence(problem) }
+      return problem === undefined
+        ? undefined
+        : { code: 'MR1021', what: `The schema says otherwise: ${sentence(problem)}` }
     } catch (error) {
       // The validator is the user's own; one that throws has not said yes.
       return { code: 'MR1021', what: `The validator threw ${shown(error)}.` }

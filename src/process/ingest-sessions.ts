@@ -80,12 +80,13 @@ function refused(code: Refusal['code'], what: string): Admission {
   return { result: 'refused', refusal: { code, what } }
 }
 
-/** The session after a request was answered. */
+/** The session after a request was answered, with at most `keep` answers. */
 export function answered(
   session: Session | undefined,
   ref: ProducerRef,
   answer: IngestAnswer,
   now: number,
+  keep: number = limits.producerAnswers,
 ): Session {
   const before = session?.epoch === ref.epoch ? session.answers : []
   const answers: KeptAnswer[] = [
@@ -94,7 +95,7 @@ export function answered(
   let bytes = answer.body.length
   for (const kept of before.toReversed()) {
     bytes += kept.body.length
-    if (answers.length === limits.producerAnswers || bytes > limits.producerAnswerBytes) break
+    if (answers.length === keep || bytes > limits.producerAnswerBytes) break
     answers.unshift(kept)
   }
   return { epoch: ref.epoch, next: ref.sequence + 1, seen: now, answers }
@@ -114,19 +115,25 @@ export class ProducerSessions {
   admit(ref: ProducerRef, now: number): Admission {
     const session = this.#store.get(ref.id)
     const admission = admit(session, ref, now)
-    if (admission.result !== 'new' || session !== undefined) return admission
-    this.#sweep(now)
+    if (admission.result !== 'new') return admission
+    if (session === undefined) this.#sweep(now)
     const room =
-      this.#store.size < this.#maxSessions && this.#store.bytes < 0.9 * this.#store.spec.maxBytes
+      session === undefined
+        ? this.#store.size < this.#maxSessions && this.#filled() < roomForNew
+        : this.#filled() < roomForAll
     if (room) return admission
-    return refused(
-      'MR1049',
-      `${this.#store.size} producers have a session here; at most ${this.#maxSessions} may.`,
-    )
+    const { maxBytes } = this.#store.spec
+    const what = `${this.#store.size} producers have a session here, in ${this.#store.bytes} bytes`
+    return refused('MR1049', `${what}; at most ${this.#maxSessions} may, in ${maxBytes} bytes.`)
   }
 
   answered(ref: ProducerRef, answer: IngestAnswer, now: number): void {
-    this.#store.put(ref.id, answered(this.#store.get(ref.id), ref, answer, now))
+    const keep = this.#filled() < roomForNew ? limits.producerAnswers : 1
+    this.#store.put(ref.id, answered(this.#store.get(ref.id), ref, answer, now, keep))
+  }
+
+  #filled(): number {
+    return this.#store.bytes / this.#store.spec.maxBytes
   }
 
   /** Forgets sessions that are past their time: now and then, and not many at once, since each is part of a commit. */
@@ -143,6 +150,10 @@ export class ProducerSessions {
   }
 }
 
+/** From here on no session is opened, and only the last answer of each producer is kept. */
+const roomForNew = 0.8
+/** From here on nobody's answer is kept: what is left holds the largest answer many times. */
+const roomForAll = 0.95
 const sweepMs = 60 * 60 * 1000
 const sweepWhenFullMs = 10_000
 const sweepAtMost = 10_000
