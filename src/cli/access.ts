@@ -24,8 +24,13 @@ export interface Access {
   topics(): Promise<readonly TopicSummary[]>
   topic(name: string): Promise<TopicDescription>
   lag(): Promise<readonly LagRow[]>
-  deadLetters(): Promise<readonly { readonly pipeline: string; readonly topic: string; readonly open: number }[]>
-  letters(pipeline: string, query: LetterQuery): Promise<{ readonly open: number; readonly letters: readonly LetterJson[] }>
+  deadLetters(): Promise<
+    readonly { readonly pipeline: string; readonly topic: string; readonly open: number }[]
+  >
+  letters(
+    pipeline: string,
+    query: LetterQuery,
+  ): Promise<{ readonly open: number; readonly letters: readonly LetterJson[] }>
   letter(pipeline: string, offset: number): Promise<LetterJson>
   /** Records as JSON lines. */
   tail(query: TailQuery, signal: AbortSignal): AsyncIterable<string>
@@ -55,10 +60,14 @@ function engineAccess(client: EngineClient): Access {
     topic: (name) => get(path('admin', 'topics', name)),
     lag: () => get(path('admin', 'lag')),
     deadLetters: () => get(path('admin', 'dlq')),
-    letters: (pipeline, { from, limit }) => get(`${path('admin', 'dlq', pipeline)}?from=${from}&limit=${limit}`),
+    letters: (pipeline, { from, limit }) =>
+      get(`${path('admin', 'dlq', pipeline)}?from=${from}&limit=${limit}`),
     letter: (pipeline, offset) => get(path('admin', 'dlq', pipeline, offset)),
     tail: ({ topic, from, follow }, signal) =>
-      client.lines(`${path('topics', topic)}?from=${encodeURIComponent(from)}&follow=${follow}`, signal),
+      client.lines(
+        `${path('topics', topic)}?from=${encodeURIComponent(from)}&follow=${follow}`,
+        signal,
+      ),
     close: () => Promise.resolve(),
   }
 }

@@ -3,10 +3,14 @@ import { pathToFileURL } from 'node:url'
 import { InvalidArgumentError } from '@commander-js/extra-typings'
 
 /** For commander: a whole number in a range, said in the refusal. */
-export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function wholeNumber(
+  least: number,
+  most = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most) return value
+    if (text.trim() !== '' && Number.isInteger(value) && value >= least && value <= most)
+      return value
     throw new InvalidArgumentError(
       most === Number.MAX_SAFE_INTEGER
         ? `It must be a whole number from ${least}.`
@@ -15,7 +19,13 @@ export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (tex
   }
 }
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+const units: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
 
 /** For commander: `500ms`, `30s`, `5m`, `12h` or `7d`, in milliseconds. */
 export function duration(text: string): number {

@@ -5,7 +5,13 @@ import type { Log } from '../log/log.ts'
 import type { Plan } from '../plan/plan.ts'
 import { letterJson, openLetter, openLetters } from '../runtime/admin/letters.ts'
 import { recordJson, scan } from '../runtime/admin/scan.ts'
-import { describeTopic, lagOf, listTopics, startOffset, topicNamed } from '../runtime/admin/topics.ts'
+import {
+  describeTopic,
+  lagOf,
+  listTopics,
+  startOffset,
+  topicNamed,
+} from '../runtime/admin/topics.ts'
 import { readPlans } from '../runtime/plans.ts'
 import type { Access, TailQuery } from './access.ts'
 
@@ -46,11 +52,12 @@ const chunk = 1_000
 
 /** Partition after partition: without an engine there is no order of arrival to show. */
 async function* tailOf(log: Log, query: TailQuery, signal: AbortSignal): AsyncIterable<string> {
-  if (query.follow) throw new MillraceError('MR6003', 'Without an engine nothing new will come to follow.')
+  if (query.follow)
+    throw new MillraceError('MR6003', 'Without an engine nothing new will come to follow.')
   const { partitions } = await topicNamed(log, query.topic)
   for (let partition = 0; partition < partitions; partition++) {
     let from = await startOffset(log, query.topic, partition, query.from)
-    for (let more = true; more && !signal.aborted; ) {
+    for (let more = true; more && !signal.aborted;) {
       const lines: string[] = []
       more = false
       await scan(log, { topic: query.topic, partition, from }, (record) => {

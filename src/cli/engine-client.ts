@@ -10,7 +10,11 @@ export interface EngineClient {
   /** Sends JSON and gives the JSON answer. Throws the engine's own error, or MR6003 when none runs. */
   call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
   /** Sends bytes as they are; gives status and JSON answer whatever the status. */
-  send(path: string, headers: Readonly<Record<string, string>>, body: Uint8Array): Promise<SendAnswer>
+  send(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    body: Uint8Array,
+  ): Promise<SendAnswer>
   /** The answer's lines as they come. */
   lines(path: string, signal?: AbortSignal): AsyncIterable<string>
 }
@@ -35,7 +39,12 @@ export function engineClient(dataDir: string): EngineClient {
       return json
     },
     send: async (path, headers, body) => {
-      const answer = await exchange(dataDir, { method: 'POST', path, headers, body: Buffer.from(body) })
+      const answer = await exchange(dataDir, {
+        method: 'POST',
+        path,
+        headers,
+        body: Buffer.from(body),
+      })
       const retryAfter = Number(answer.headers['retry-after'] ?? 0)
       return { status: answer.statusCode ?? 500, retryAfter, body: await jsonOf(answer) }
     },
@@ -63,7 +72,10 @@ interface Exchange {
   readonly signal?: AbortSignal | undefined
 }
 
-function exchange(dataDir: string, { method, path, body, signal, ...rest }: Exchange): Promise<IncomingMessage> {
+function exchange(
+  dataDir: string,
+  { method, path, body, signal, ...rest }: Exchange,
+): Promise<IncomingMessage> {
   if (!existsSync(dataDir)) return Promise.reject(notRunning(dataDir))
   const name = socketName(dataDir)
   const headers = {
@@ -71,20 +83,38 @@ function exchange(dataDir: string, { method, path, body, signal, ...rest }: Exch
     ...(body === undefined ? {} : { ...rest.headers, 'content-length': body.length }),
   }
   return new Promise<IncomingMessage>((resolve, reject) => {
-    const options = { socketPath: name.path, method, path, headers, ...(signal === undefined ? {} : { signal }) }
+    const options = {
+      socketPath: name.path,
+      method,
+      path,
+      headers,
+      ...(signal === undefined ? {} : { signal }),
+    }
     const outgoing = request(options, resolve)
-    outgoing.setTimeout(signal === undefined ? answerTimeoutMs : 0, () => outgoing.destroy(new Error('no answer in time')))
+    outgoing.setTimeout(signal === undefined ? answerTimeoutMs : 0, () =>
+      outgoing.destroy(new Error('no answer in time')),
+    )
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
-      const gone = error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'
+      const gone =
+        error.code === 'ENOENT' || error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET'
       reject(gone ? notRunning(dataDir) : error)
     })
     outgoing.end(body)
   }).finally(() => name.release())
 }
 
-async function* linesOf(dataDir: string, path: string, signal: AbortSignal | undefined): AsyncIterable<string> {
-  const answer = await exchange(dataDir, { method: 'GET', path, signal: signal ?? new AbortController().signal })
-  if ((answer.statusCode ?? 500) >= 400) throw answerError(await jsonOf(answer), answer.statusCode ?? 500)
+async function* linesOf(
+  dataDir: string,
+  path: string,
+  signal: AbortSignal | undefined,
+): AsyncIterable<string> {
+  const answer = await exchange(dataDir, {
+    method: 'GET',
+    path,
+    signal: signal ?? new AbortController().signal,
+  })
+  if ((answer.statusCode ?? 500) >= 400)
+    throw answerError(await jsonOf(answer), answer.statusCode ?? 500)
   answer.setEncoding('utf8')
   let rest = ''
   try {
@@ -121,7 +151,9 @@ function answerError(json: unknown, status: number): Error {
 }
 
 function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+  return typeof value === 'object' && value !== null
+    ? (value as Record<string, unknown>)[name]
+    : undefined
 }
 
 function notRunning(dataDir: string): MillraceError {

@@ -6,7 +6,10 @@ import { exitCodeOf, exitCodes } from './exit-codes.ts'
 describe('exit codes', () => {
   it('are documented, each with its meaning, and none besides', () => {
     const page = readFileSync(new URL('../../docs/reference/cli.md', import.meta.url), 'utf8')
-    const rows = [...page.matchAll(/^\| (\d+) \| (.+) \|$/gm)].map(([, code, meaning]) => [code, meaning])
+    const rows = [...page.matchAll(/^\| (\d+) \| (.+) \|$/gm)].map(([, code, meaning]) => [
+      code,
+      meaning,
+    ])
     expect(Object.fromEntries(rows)).toEqual(exitCodes)
   })
 

@@ -16,7 +16,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 // A reader that goes away (`millrace tail … | head`) ends the command, and is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+  process.exit(error.code === 'EPIPE' ? 0 : 1),
+)
 
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string }
 const asJson = process.argv.includes('--json')

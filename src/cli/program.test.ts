@@ -17,7 +17,10 @@ async function refusal(...args: string[]): Promise<string> {
   const written: string[] = []
   const surroundings = { output: silent, stdin: noInput(), signal: new AbortController().signal }
   const root = program(surroundings, '1.2.3')
-  const quiet = { writeErr: (text: string) => void written.push(text), writeOut: (text: string) => void written.push(text) }
+  const quiet = {
+    writeErr: (text: string) => void written.push(text),
+    writeOut: (text: string) => void written.push(text),
+  }
   for (const command of [root, ...root.commands, ...root.commands.flatMap((one) => one.commands)]) {
     command.exitOverride().configureOutput(quiet)
   }
@@ -39,7 +42,9 @@ describe('the command line', () => {
     expect(await refusal('run', 'p.ts', '--workers', '0')).toContain('a whole number from 1 to 64')
     expect(await refusal('run', 'p.ts', '--port', '99999')).toContain('from 0 to 65535')
     expect(await refusal('run', 'p.ts', '--watchdog', '5')).toContain('500ms, 30s, 5m, 12h or 7d')
-    expect(await refusal('topics', 'create', 't', '--retention-size', 'big')).toContain('KB, MB or GB')
+    expect(await refusal('topics', 'create', 't', '--retention-size', 'big')).toContain(
+      'KB, MB or GB',
+    )
   })
 
   it('shows examples in its help', async () => {
@@ -50,11 +55,15 @@ describe('the command line', () => {
 
 describe('tables', () => {
   it('have columns as wide as their widest cell, with numbers to the right', () => {
-    expect(tableLines(['TOPIC', 'RECORDS'], [['orders', 7], ['a', 12_345]])).toEqual([
-      'TOPIC   RECORDS',
-      'orders        7',
-      'a         12345',
-    ])
+    expect(
+      tableLines(
+        ['TOPIC', 'RECORDS'],
+        [
+          ['orders', 7],
+          ['a', 12_345],
+        ],
+      ),
+    ).toEqual(['TOPIC   RECORDS', 'orders        7', 'a         12345'])
     expect(tableLines(['TOPIC'], [])).toEqual(['TOPIC'])
   })
 })

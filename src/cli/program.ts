@@ -30,7 +30,9 @@ Exit codes: 0 done, 1 unexpected, 2 command line, 3 input, 4 not now, 5 in use, 
 /** The whole command line. Unknown commands and options are refused, with what was probably meant. */
 export function program(surroundings: Surroundings, version: string): Command {
   const root = new Command('millrace')
-    .description('Stream processing for TypeScript: typed pipelines over a durable log, exactly-once.')
+    .description(
+      'Stream processing for TypeScript: typed pipelines over a durable log, exactly-once.',
+    )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     .showSuggestionAfterError()

@@ -9,5 +9,8 @@ export interface Logger {
 
 /** JSON lines on stderr. Written at once: what explains a crash must not sit in a buffer. */
 export function stderrLogger(level: string): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, destination({ dest: 2, sync: true }))
+  return pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    destination({ dest: 2, sync: true }),
+  )
 }

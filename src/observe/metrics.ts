@@ -2,17 +2,26 @@
  * The one table of metrics: what is exposed, what the documentation lists, what a test holds against promtool. Values are
  * read from plain counters when somebody scrapes; nothing here is in a hot path.
  */
-import type { TaskReport } from '../process/runner.ts'
+import type { DeliveryReport, TaskReport } from '../process/runner.ts'
 
 /** Everything the metrics are computed from, gathered once per scrape. */
 export interface Facts {
   readonly ready: boolean
   readonly tasks: readonly TaskReport[]
-  readonly topics: readonly { readonly name: string; readonly kind: string; readonly appended: number; readonly kept: number }[]
+  readonly topics: readonly {
+    readonly name: string
+    readonly kind: string
+    readonly appended: number
+    readonly kept: number
+  }[]
   readonly workers: readonly WorkerFacts[]
   readonly http: HttpFacts
   readonly pipelines: readonly { readonly name: string; readonly running: boolean }[]
-  readonly process: { readonly residentBytes: number; readonly cpuSeconds: number; readonly startedSeconds: number }
+  readonly process: {
+    readonly residentBytes: number
+    readonly cpuSeconds: number
+    readonly startedSeconds: number
+  }
   readonly disk: { readonly freeBytes: number; readonly totalBytes: number }
 }
 
@@ -43,7 +52,15 @@ export interface Metric {
   /** Without the `_total` that counters get. */
   readonly name: string
   readonly type: 'counter' | 'gauge'
-  readonly unit: 'records' | 'bytes' | 'seconds' | 'requests' | 'commits' | 'restarts' | 'keys' | '1'
+  readonly unit:
+    | 'records'
+    | 'bytes'
+    | 'seconds'
+    | 'requests'
+    | 'commits'
+    | 'restarts'
+    | 'keys'
+    | '1'
   readonly labels: readonly string[]
   readonly help: string
   readonly observe: (facts: Facts, observe: Observe) => void
@@ -81,6 +98,17 @@ const quantiles = (values: Quantiles, observe: Observe, labels: Labels): void =>
   observe(values.max, { ...labels, quantile: '1' })
 }
 
+/** From counts per bucket: the bound that so many deliveries stayed below. Above the last bound it is the last bound. */
+export function deliveryQuantiles({ boundsMs, counts }: DeliveryReport): Quantiles {
+  const all = counts.reduce((sum, count) => sum + count, 0)
+  const at = (share: number): number => {
+    let seen = 0
+    const index = counts.findIndex((count) => (seen += count) >= share * all)
+    return (boundsMs[index] ?? boundsMs.at(-1) ?? 0) / 1000
+  }
+  return { p50: at(0.5), p99: at(0.99), max: at(1) }
+}
+
 export const metrics: readonly Metric[] = [
   {
     name: 'millrace_ready',
@@ -105,10 +133,13 @@ export const metrics: readonly Metric[] = [
     type: 'gauge',
     unit: '1',
     labels: [...task, 'status'],
-    help: '1 when the task is running or finished, 0 when it is paused, failed or behind retention; status says which.',
+    help: '1 when the task is running or finished, 0 when it is retrying, paused, failed or behind retention; status says which.',
     observe: (facts, observe) => {
       for (const { id, status } of facts.tasks) {
-        observe(status === 'running' || status === 'finished' ? 1 : 0, { ...taskLabels(id), status })
+        observe(status === 'running' || status === 'finished' ? 1 : 0, {
+          ...taskLabels(id),
+          status,
+        })
       }
     },
   },
@@ -175,6 +206,27 @@ export const metrics: readonly Metric[] = [
     observe: perTask((t) => t.stateBytes),
   },
   {
+    name: 'millrace_delivery_latency_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: [...task, 'quantile'],
+    help: 'Time from the append of a record to its delivery by a sink, since the worker started; upper bounds.',
+    observe: (facts, observe) => {
+      for (const { id, delivery } of facts.tasks) {
+        if (delivery === undefined || delivery.counts.every((count) => count === 0)) continue
+        quantiles(deliveryQuantiles(delivery), observe, taskLabels(id))
+      }
+    },
+  },
+  {
+    name: 'millrace_delivery_failures',
+    type: 'counter',
+    unit: '1',
+    labels: task,
+    help: 'Attempts of a sink that failed and were repeated, since the worker started.',
+    observe: perTask((t) => t.delivery?.failures),
+  },
+  {
     name: 'millrace_topic_appended_records',
     type: 'counter',
     unit: 'records',
@@ -211,7 +263,8 @@ export const metrics: readonly Metric[] = [
     labels: ['worker', 'quantile'],
     help: 'Time from handing a commit over to its being durable, since the worker started.',
     observe: (facts, observe) => {
-      for (const { slot, commitSeconds } of facts.workers) quantiles(commitSeconds, observe, { worker: String(slot) })
+      for (const { slot, commitSeconds } of facts.workers)
+        quantiles(commitSeconds, observe, { worker: String(slot) })
     },
   },
   {

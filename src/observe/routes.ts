@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Facts } from './metrics.ts'
-import { exposition } from './prometheus.ts'
+import { metricsText } from './prometheus.ts'
 
 export interface ObserveContext {
   readonly gather: () => Promise<Facts>
@@ -10,14 +10,16 @@ export interface ObserveContext {
 
 /** `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (everything runs, or what does not and why). */
 export function observeRoutes(app: FastifyInstance, context: ObserveContext): void {
-  const metrics = exposition(context.gather)
-  app.addHook('onClose', () => metrics.close())
   app.get('/metrics', async (_request, reply) => {
-    return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.text())
+    return reply
+      .type('text/plain; version=0.0.4; charset=utf-8')
+      .send(await metricsText(await context.gather()))
   })
   app.get('/healthz', () => ({ healthy: true }))
   app.get('/readyz', async (_request, reply) => {
     const reasons = await context.notReady()
-    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+    return reply
+      .code(reasons.length === 0 ? 200 : 503)
+      .send({ ready: reasons.length === 0, reasons })
   })
 }

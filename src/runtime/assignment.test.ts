@@ -9,7 +9,14 @@ function planOf(pipeline: string, stages: readonly number[], delivers: readonly 
     mode: 'exactly-once',
     topics: [],
     ingests: [],
-    stages: stages.map((partitions, i) => ({ id: `${pipeline}/s${i}`, partitions, inputs: [], nodes: [], outputs: [], stores: [] })),
+    stages: stages.map((partitions, i) => ({
+      id: `${pipeline}/s${i}`,
+      partitions,
+      inputs: [],
+      nodes: [],
+      outputs: [],
+      stores: [],
+    })),
     delivers: delivers.map((partitions, i) => ({
       id: `${pipeline}/d${i}`,
       node: 0,
@@ -52,11 +59,14 @@ describe('assign', () => {
         const plan = planOf('a', stages, delivers)
         const assignment = assign([plan], workers)
         const sizesOf = (id: string): number[] =>
-          assignment.map((shares) => shares.find((share) => share.id === id)?.partitions.length ?? 0)
+          assignment.map(
+            (shares) => shares.find((share) => share.id === id)?.partitions.length ?? 0,
+          )
         for (const { id } of plan.stages) {
           expect(Math.max(...sizesOf(id)) - Math.min(...sizesOf(id))).toBeLessThanOrEqual(1)
         }
-        for (const { id } of plan.delivers) expect(sizesOf(id).filter((size) => size > 0)).toHaveLength(1)
+        for (const { id } of plan.delivers)
+          expect(sizesOf(id).filter((size) => size > 0)).toHaveLength(1)
       }),
     )
   })
@@ -75,10 +85,19 @@ describe('assign', () => {
     const served = planOf('b', [], [4])
     const plans = [
       { ...planOf('a', [], []), ingests: [ingest] },
-      { ...served, ingests: [ingest], delivers: served.delivers.map((d) => ({ ...d, servePath: '/live' })) },
+      {
+        ...served,
+        ingests: [ingest],
+        delivers: served.delivers.map((d) => ({ ...d, servePath: '/live' })),
+      },
     ]
     const shares = assign(plans, 2).flat()
-    expect(shares.map(({ id, pipeline }) => `${pipeline}: ${id}`)).toEqual(['a: ingest/events', 'a: ingest/events'])
-    expect(shares.flatMap(({ partitions }) => partitions).toSorted()).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+    expect(shares.map(({ id, pipeline }) => `${pipeline}: ${id}`)).toEqual([
+      'a: ingest/events',
+      'a: ingest/events',
+    ])
+    expect(shares.flatMap(({ partitions }) => partitions).toSorted()).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7,
+    ])
   })
 })

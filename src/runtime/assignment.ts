@@ -30,7 +30,8 @@ export function assign(plans: readonly Plan[], workers: number): Assignment {
   const shares: RunnerShare[][] = loads.map(() => [])
   for (const unit of unitsOf(plans)) {
     const owned: number[][] = loads.map(() => [])
-    const groups = unit.kind === 'deliver' ? [range(unit.partitions)] : range(unit.partitions).map((p) => [p])
+    const groups =
+      unit.kind === 'deliver' ? [range(unit.partitions)] : range(unit.partitions).map((p) => [p])
     for (const group of groups) {
       const slot = leastLoaded(owned, loads)
       owned[slot]?.push(...group)

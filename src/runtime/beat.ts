@@ -61,7 +61,9 @@ export class BeatWriter {
 }
 
 /** Main's side. */
-export function readBeat(shared: SharedArrayBuffer): { readonly count: number; readonly phase: BeatPhase } & Place {
+export function readBeat(
+  shared: SharedArrayBuffer,
+): { readonly count: number; readonly phase: BeatPhase } & Place {
   const words = new Int32Array(shared, 0, 4)
   const count = Atomics.load(words, COUNT)
   const phase = phases[Atomics.load(words, PHASE)] ?? 'starting'

@@ -57,7 +57,12 @@ export function resolveConfig(options: EngineOptions, machine: Machine): EngineC
     workers,
     host: text('host', options.host ?? '127.0.0.1'),
     port: integer('port', options.port ?? 7171, 0, 65_535),
-    commitIntervalMs: integer('commitIntervalMs', options.commitIntervalMs ?? limits.commitIntervalMs, 0, 60_000),
+    commitIntervalMs: integer(
+      'commitIntervalMs',
+      options.commitIntervalMs ?? limits.commitIntervalMs,
+      0,
+      60_000,
+    ),
     watchdogMs: integer('watchdogMs', options.watchdogMs ?? limits.watchdogMs, 200, 3_600_000),
     workerMemoryMb: integer(
       'workerMemoryMb',
@@ -71,7 +76,10 @@ export function resolveConfig(options: EngineOptions, machine: Machine): EngineC
 
 function integer(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new MillraceError('MR6002', `${name} is ${value} and must be a whole number from ${least} to ${most}.`)
+  throw new MillraceError(
+    'MR6002',
+    `${name} is ${value} and must be a whole number from ${least} to ${most}.`,
+  )
 }
 
 function text(name: string, value: string): string {

@@ -95,14 +95,22 @@ export class Engine {
       onMessage: (slot, message) => this.#onMessage(slot, message),
       onDeath: (slot, error, restart) => {
         const { inMs, skip } = restart
-        inputs.logger.error({ code: error.code, worker: slot, restartInMs: inMs, skip }, error.message)
+        inputs.logger.error(
+          { code: error.code, worker: slot, restartInMs: inMs, skip },
+          error.message,
+        )
         this.ingest.lost(slot, error)
       },
     })
-    this.reports = new Reports(env, config.workers, (slot, message) => this.pool.post(slot, message))
-    this.ingest = new IngestRouter(this.assignment, (slot, message, transfer) => this.pool.post(slot, message, transfer))
+    this.reports = new Reports(env, config.workers, (slot, message) =>
+      this.pool.post(slot, message),
+    )
+    this.ingest = new IngestRouter(this.assignment, (slot, message, transfer) =>
+      this.pool.post(slot, message, transfer),
+    )
     for (const { name, error } of admitted.pipelines) {
-      if (error !== undefined) inputs.logger.error({ code: error.code, pipeline: name }, error.message)
+      if (error !== undefined)
+        inputs.logger.error({ code: error.code, pipeline: name }, error.message)
     }
     void host.ended.then((error) => this.#logEnded(error))
   }
@@ -168,13 +176,16 @@ export class Engine {
   #steer(target: string, act: (slot: number, task: string) => void): string[] {
     const done: string[] = []
     for (const [slot, shares] of this.assignment.entries()) {
-      const tasks = shares.flatMap(({ id, partitions }) => partitions.map((partition) => `${id}/${partition}`))
+      const tasks = shares.flatMap(({ id, partitions }) =>
+        partitions.map((partition) => `${id}/${partition}`),
+      )
       for (const task of tasksMeant(target, tasks)) {
         act(slot, task)
         done.push(task)
       }
     }
-    if (done.length === 0) throw new MillraceError('MR6010', `No task, stage, sink or pipeline is called "${target}".`)
+    if (done.length === 0)
+      throw new MillraceError('MR6010', `No task, stage, sink or pipeline is called "${target}".`)
     return done
   }
 
@@ -194,13 +205,18 @@ export class Engine {
       logger.error({ code, worker: slot, runner: message.runner }, text)
       this.#pipelineFailed(message.pipeline, message.error)
     } else if (message.type === 'ended' && message.error !== undefined) {
-      logger.error({ code: message.error.code, worker: slot, why: message.why }, message.error.message)
+      logger.error(
+        { code: message.error.code, worker: slot, why: message.why },
+        message.error.message,
+      )
     }
   }
 
   #pipelineFailed(name: string, error: NonNullable<Admitted['pipelines'][number]['error']>): void {
     this.#pipelines = this.#pipelines.map((pipeline) =>
-      pipeline.name === name && pipeline.state === 'running' ? { ...pipeline, state: 'failed', error } : pipeline,
+      pipeline.name === name && pipeline.state === 'running'
+        ? { ...pipeline, state: 'failed', error }
+        : pipeline,
     )
   }
 
@@ -213,18 +229,20 @@ export class Engine {
 
   #finish(state: 'stopped' | 'failed', error: MillraceError | undefined): void {
     this.#state = state
-    this.#ready.reject(error ?? new MillraceError('MR6004', 'The engine was stopped before it was ready.'))
+    this.#ready.reject(
+      error ?? new MillraceError('MR6004', 'The engine was stopped before it was ready.'),
+    )
     this.#ready.promise.catch(() => undefined)
     this.#end.resolve(error)
   }
 }
 
-
 /** One board per stage: a restarted worker finds what the others know. */
 function boardsOf(plans: readonly Plan[]): Record<string, SharedArrayBuffer> {
   const boards: Record<string, SharedArrayBuffer> = {}
   for (const { stages } of plans) {
-    for (const { id, partitions } of stages) boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
+    for (const { id, partitions } of stages)
+      boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
   }
   return boards
 }

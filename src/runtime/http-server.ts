@@ -56,7 +56,11 @@ function newApp(): FastifyInstance {
     requestTimeout: limits.requestTimeoutMs,
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 1_024 },
-    http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.headersTimeoutMs, connectionsCheckingInterval: 1_000 },
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: 1_000,
+    },
   })
   app.server.maxConnections = limits.connections
   app.setErrorHandler((error, _request, reply) => {
@@ -65,7 +69,10 @@ function newApp(): FastifyInstance {
     return reply.code(told.status).send({ error: told.toJSON() })
   })
   app.setNotFoundHandler((request, reply) => {
-    const error = new MillraceError('MR6010', `There is no ${request.method} ${request.url.slice(0, 200)}.`)
+    const error = new MillraceError(
+      'MR6010',
+      `There is no ${request.method} ${request.url.slice(0, 200)}.`,
+    )
     return reply.code(404).send({ error: error.toJSON() })
   })
   return app
@@ -75,7 +82,8 @@ function newApp(): FastifyInstance {
 function asMillraceError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
   const text = error instanceof Error ? error.message : String(error)
-  const status = typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : 500
+  const status =
+    typeof error === 'object' && error !== null && 'statusCode' in error ? error.statusCode : 500
   const invalid = typeof status === 'number' && status < 500
   return new MillraceError(invalid ? 'MR6011' : 'MR6000', `${text}.`, { cause: error })
 }
@@ -89,14 +97,20 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
       throw new MillraceError('MR6001', `${host}:${port} is already listened on.`, { cause: error })
     }
     if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-      throw new MillraceError('MR6002', `${host}:${port} cannot be listened on (${code}).`, { cause: error })
+      throw new MillraceError('MR6002', `${host}:${port} cannot be listened on (${code}).`, {
+        cause: error,
+      })
     }
     throw error
   }
 }
 
 /** The same routes over the socket in the data directory, for whoever may open its files. */
-function listenOnSocket(app: FastifyInstance, dataDir: string, local: WeakSet<Socket>): Promise<Server> {
+function listenOnSocket(
+  app: FastifyInstance,
+  dataDir: string,
+  local: WeakSet<Socket>,
+): Promise<Server> {
   const path = join(dataDir, 'admin.sock')
   // The directory's lock is held: a socket that is there is what a killed engine left.
   rmSync(path, { force: true })

@@ -28,7 +28,10 @@ export class IngestRouter {
   #nextId = 0
   #nextBucket = 0
 
-  constructor(assignment: Assignment, post: (slot: number, message: ToWorker, transfer: ArrayBuffer[]) => boolean) {
+  constructor(
+    assignment: Assignment,
+    post: (slot: number, message: ToWorker, transfer: ArrayBuffer[]) => boolean,
+  ) {
     this.#post = post
     this.#bytes = assignment.map(() => 0)
     for (const [slot, shares] of assignment.entries()) {
@@ -45,9 +48,13 @@ export class IngestRouter {
   submit(ingest: string, request: IngestRequest): Promise<IngestAnswer> {
     const slots = this.#buckets.get(ingest) ?? []
     const { producer, body } = request
-    const bucket = (producer === undefined ? this.#nextBucket++ : murmur2(encoder.encode(producer.id)) & 0x7fffffff) % slots.length
+    const bucket =
+      (producer === undefined
+        ? this.#nextBucket++
+        : murmur2(encoder.encode(producer.id)) & 0x7fffffff) % slots.length
     const slot = slots[bucket]
-    if (slot === undefined) return Promise.resolve(refusalAnswer('MR6010', `There is no ingest "${ingest}".`))
+    if (slot === undefined)
+      return Promise.resolve(refusalAnswer('MR6010', `There is no ingest "${ingest}".`))
     const waiting = this.#bytes[slot] ?? 0
     if (waiting > 0 && waiting + body.length > limits.ingestQueueBytes) {
       const what = `${waiting} bytes of events wait for worker ${slot}; at most ${limits.ingestQueueBytes} may.`
@@ -56,10 +63,18 @@ export class IngestRouter {
     const id = this.#nextId++
     // A view of a larger buffer would take the rest of it along.
     const owned = ownBytes(body)
-    const message: ToWorker = { type: 'ingest', id, ingest, bucket, request: { ...request, body: owned } }
+    const message: ToWorker = {
+      type: 'ingest',
+      id,
+      ingest,
+      bucket,
+      request: { ...request, body: owned },
+    }
     const { length } = owned
     if (!this.#post(slot, message, [owned.buffer])) {
-      return Promise.resolve(errorAnswer(new MillraceError('MR6004', `Worker ${slot} is being started.`)))
+      return Promise.resolve(
+        errorAnswer(new MillraceError('MR6004', `Worker ${slot} is being started.`)),
+      )
     }
     this.#bytes[slot] = waiting + length
     return new Promise((resolve) => this.#pending.set(id, { slot, bytes: length, resolve }))
@@ -75,7 +90,10 @@ export class IngestRouter {
 
   /** The worker is gone: whether it had committed what it was given, nobody can say, so the same is to be sent again. */
   lost(slot: number, error: MillraceError): void {
-    const unavailable = new MillraceError('MR6005', `${error.code}: the worker that held these events is gone.`)
+    const unavailable = new MillraceError(
+      'MR6005',
+      `${error.code}: the worker that held these events is gone.`,
+    )
     for (const [id, pending] of this.#pending) {
       if (pending.slot === slot) this.answered(id, errorAnswer(unavailable))
     }
@@ -84,6 +102,7 @@ export class IngestRouter {
 
 function ownBytes(body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer } = body
-  if (buffer instanceof ArrayBuffer && body.byteLength === buffer.byteLength) return new Uint8Array(buffer)
+  if (buffer instanceof ArrayBuffer && body.byteLength === buffer.byteLength)
+    return new Uint8Array(buffer)
   return body.slice()
 }

@@ -27,12 +27,18 @@ export async function loadPipeline(url: string): Promise<PipelineDefinition> {
   if (isPipeline(module.default)) return module.default
   const names = Object.keys(module)
   const exported = names.length === 0 ? 'exports nothing' : `exports ${names.join(', ')}`
-  const wrong = module.default === undefined ? 'no default export' : 'a default export that is no pipeline'
+  const wrong =
+    module.default === undefined ? 'no default export' : 'a default export that is no pipeline'
   throw new MillraceError('MR3092', `${fileOf(url)} has ${wrong} (it ${exported}).`)
 }
 
 function isPipeline(value: unknown): value is PipelineDefinition {
-  return typeof value === 'object' && value !== null && 'millrace' in value && value.millrace === 'pipeline'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'millrace' in value &&
+    value.millrace === 'pipeline'
+  )
 }
 
 /** Says which of the user's mistakes an import error is. */
@@ -66,7 +72,9 @@ function excerpt(error: unknown): string {
 }
 
 function property(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+  return typeof value === 'object' && value !== null
+    ? (value as Record<string, unknown>)[name]
+    : undefined
 }
 
 function fileOf(url: string): string {

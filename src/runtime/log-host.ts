@@ -23,7 +23,9 @@ export function startLogThread(data: LogThreadData): Promise<LogHost> {
   const thread = spawnThread('log-thread', { name: 'log', data })
   const ended = endOf(thread)
   return new Promise((resolve, reject) => {
-    void ended.then((error) => reject(error ?? new MillraceError('MR6008', 'It ended before it was open.')))
+    void ended.then((error) =>
+      reject(error ?? new MillraceError('MR6008', 'It ended before it was open.')),
+    )
     thread.on('message', (message: FromLogThread) => {
       if (message.type !== 'open') return
       const { logId, logEpoch, notes } = message
@@ -43,8 +45,12 @@ function endOf(thread: Worker): Promise<MillraceError | undefined> {
       if (message.type === 'closed') closed = true
       if (message.type === 'failed') resolve(reviveError(message.error))
     })
-    thread.on('error', (error) => resolve(new MillraceError('MR6008', `${error.name}: ${error.message}.`, { cause: error })))
-    thread.on('exit', (code) => resolve(closed ? undefined : new MillraceError('MR6008', `It ended with code ${code}.`)))
+    thread.on('error', (error) =>
+      resolve(new MillraceError('MR6008', `${error.name}: ${error.message}.`, { cause: error })),
+    )
+    thread.on('exit', (code) =>
+      resolve(closed ? undefined : new MillraceError('MR6008', `It ended with code ${code}.`)),
+    )
   })
 }
 

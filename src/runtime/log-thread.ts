@@ -13,15 +13,24 @@ const { dataDir } = workerData as LogThreadData
 const say = (message: FromLogThread): void => port.postMessage(message)
 
 function failed(error: unknown): void {
-  const told = error instanceof MillraceError ? error : new MillraceError('MR6008', `${String(error)}.`, { cause: error })
+  const told =
+    error instanceof MillraceError
+      ? error
+      : new MillraceError('MR6008', `${String(error)}.`, { cause: error })
   say({ type: 'failed', error: told.toJSON() })
 }
 
 function notesOn(report: RecoveryReport): string[] {
   const { created, tornBytes, quarantined, rewrittenBytes, lsn } = report
-  const notes = [created ? `Created a log in ${dataDir}.` : `Recovered the log up to commit ${lsn}.`]
-  if (tornBytes > 0) notes.push(`${tornBytes} bytes of a commit that was never acknowledged were moved to ${quarantined}.`)
-  if (rewrittenBytes > 0) notes.push(`${rewrittenBytes} bytes above the durable mark were verified and written again.`)
+  const notes = [
+    created ? `Created a log in ${dataDir}.` : `Recovered the log up to commit ${lsn}.`,
+  ]
+  if (tornBytes > 0)
+    notes.push(
+      `${tornBytes} bytes of a commit that was never acknowledged were moved to ${quarantined}.`,
+    )
+  if (rewrittenBytes > 0)
+    notes.push(`${rewrittenBytes} bytes above the durable mark were verified and written again.`)
   return notes
 }
 

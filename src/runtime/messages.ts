@@ -39,7 +39,12 @@ export type ToLogThread =
 
 export type FromLogThread =
   /** Recovery is done and the log takes commits. */
-  | { readonly type: 'open'; readonly logId: string; readonly logEpoch: number; readonly notes: readonly string[] }
+  | {
+      readonly type: 'open'
+      readonly logId: string
+      readonly logEpoch: number
+      readonly notes: readonly string[]
+    }
   /** Nothing may be acknowledged any more: the process ends. */
   | { readonly type: 'failed'; readonly error: ErrorJson }
   | { readonly type: 'closed' }
@@ -56,7 +61,13 @@ export interface SnapshotThreadData {
 export type ToSnapshotThread = { readonly type: 'close' }
 
 export type FromSnapshotThread =
-  | { readonly type: 'made'; readonly changelog: string; readonly partition: number; readonly lsn: number; readonly bytes: number }
+  | {
+      readonly type: 'made'
+      readonly changelog: string
+      readonly partition: number
+      readonly lsn: number
+      readonly bytes: number
+    }
   | { readonly type: 'failed'; readonly changelog: string; readonly error: ErrorJson }
 
 // Workers.
@@ -69,7 +80,11 @@ export interface WorkerThreadData {
   readonly dataDir: string
   readonly logPort: MessagePort
   /** Modules and the hashes that main planned with; another hash in a worker is refused. */
-  readonly modules: readonly { readonly url: string; readonly pipeline: string; readonly hash: string }[]
+  readonly modules: readonly {
+    readonly url: string
+    readonly pipeline: string
+    readonly hash: string
+  }[]
   readonly shares: readonly RunnerShare[]
   readonly commitIntervalMs: number
   readonly watchdogMs: number
@@ -103,5 +118,14 @@ export type FromWorker =
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */
   | { readonly type: 'running' }
   | { readonly type: 'report'; readonly id: number; readonly report: WorkerReport }
-  | { readonly type: 'runner-failed'; readonly runner: string; readonly pipeline: string; readonly error: ErrorJson }
-  | { readonly type: 'ended'; readonly why: 'stopped' | 'fenced' | 'closed'; readonly error?: ErrorJson }
+  | {
+      readonly type: 'runner-failed'
+      readonly runner: string
+      readonly pipeline: string
+      readonly error: ErrorJson
+    }
+  | {
+      readonly type: 'ended'
+      readonly why: 'stopped' | 'fenced' | 'closed'
+      readonly error?: ErrorJson
+    }

@@ -7,7 +7,11 @@ import { spawnThread } from './threads.ts'
  * Loads user modules in a thread that does nothing else and gives each one's plan or its error, in the order of `urls`. A
  * module that does not end within `timeoutMs` is refused, and the ones after it are loaded in a new thread.
  */
-export async function planPass(urls: readonly string[], env: Env, timeoutMs: number): Promise<Planned[]> {
+export async function planPass(
+  urls: readonly string[],
+  env: Env,
+  timeoutMs: number,
+): Promise<Planned[]> {
   const planned: Planned[] = []
   while (planned.length < urls.length) {
     const left = urls.slice(planned.length)
@@ -29,7 +33,7 @@ async function onePass(urls: readonly string[], env: Env, timeoutMs: number): Pr
   const data: PlanThreadData = { urls }
   const thread = spawnThread('plan-thread', { name: 'plan', data, heapMb: 512 })
   const planned: Planned[] = []
-  let why: unknown = 'its top level ended the thread'
+  let why: Error | undefined = new Error('its top level ended the thread')
   let cancel = (): void => {}
   const watch = (): void => {
     cancel()
@@ -43,14 +47,14 @@ async function onePass(urls: readonly string[], env: Env, timeoutMs: number): Pr
     watch()
     if (message.type === 'planned') planned.push(message.planned)
   })
-  thread.on('error', (error) => (why = error))
+  thread.on('error', (error: Error) => (why = error))
   await new Promise((resolve) => thread.once('exit', resolve))
   cancel()
   return { planned, failure: (url) => failureOf(url, why, timeoutMs) }
 }
 
-function failureOf(url: string, why: unknown, timeoutMs: number): MillraceError {
-  if (why === undefined) return new MillraceError('MR3095', `${url} had not loaded after ${timeoutMs} ms.`)
-  const text = why instanceof Error ? why.message : String(why)
-  return new MillraceError('MR3094', `${url}: ${text}.`, { cause: why })
+function failureOf(url: string, why: Error | undefined, timeoutMs: number): MillraceError {
+  if (why === undefined)
+    return new MillraceError('MR3095', `${url} had not loaded after ${timeoutMs} ms.`)
+  return new MillraceError('MR3094', `${url}: ${why.message}.`, { cause: why })
 }

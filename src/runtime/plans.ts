@@ -9,7 +9,11 @@ import type { PipelineStatus } from './status.ts'
 /** Which pipelines run, and which do not and why. */
 export interface Admitted {
   readonly plans: readonly Plan[]
-  readonly modules: readonly { readonly url: string; readonly pipeline: string; readonly hash: string }[]
+  readonly modules: readonly {
+    readonly url: string
+    readonly pipeline: string
+    readonly hash: string
+  }[]
   readonly pipelines: readonly PipelineStatus[]
 }
 
@@ -33,7 +37,13 @@ export function admitPlans(planned: readonly Planned[]): Admitted {
     }
     plans.push(plan)
     modules.push({ url, pipeline: plan.pipeline, hash: plan.hash })
-    pipelines.push({ name: plan.pipeline, url, state: 'running', planHash: plan.hash, error: undefined })
+    pipelines.push({
+      name: plan.pipeline,
+      url,
+      state: 'running',
+      planHash: plan.hash,
+      error: undefined,
+    })
   }
   return { plans, modules, pipelines }
 }
@@ -58,7 +68,8 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
     }
   }
   if (failed.size === 0) return admitted
-  const urlOf = (hash: string | undefined): string => admitted.modules.find((m) => m.hash === hash)?.url ?? ''
+  const urlOf = (hash: string | undefined): string =>
+    admitted.modules.find((m) => m.hash === hash)?.url ?? ''
   return {
     plans: admitted.plans.filter(({ hash }) => !failed.has(hash)),
     modules: admitted.modules.filter(({ hash }) => !failed.has(hash)),
@@ -73,11 +84,16 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
 /** What the first pipeline that does not run says; where none was named, MR6013. */
 export function nothingRuns(pipelines: readonly PipelineStatus[]): MillraceError {
   const error = pipelines.find((pipeline) => pipeline.error !== undefined)?.error
-  return error === undefined ? new MillraceError('MR6013', 'No pipeline file was named.') : reviveError(error)
+  return error === undefined
+    ? new MillraceError('MR6013', 'No pipeline file was named.')
+    : reviveError(error)
 }
 
 function refused(plan: Plan, url: string, error: unknown): PipelineStatus {
-  const told = error instanceof MillraceError ? error : new MillraceError('MR6000', `${String(error)}.`, { cause: error })
+  const told =
+    error instanceof MillraceError
+      ? error
+      : new MillraceError('MR6000', `${String(error)}.`, { cause: error })
   return { name: plan.pipeline, url, state: 'failed', planHash: plan.hash, error: told.toJSON() }
 }
 
@@ -90,7 +106,7 @@ export function savePlans({ disk }: Env, dataDir: string, plans: readonly Plan[]
   if (disk.exists(temporary)) disk.unlink(temporary)
   const file = disk.open(temporary, 'create')
   try {
-    for (let at = 0; at < bytes.length; ) at += file.write(bytes.subarray(at), at)
+    for (let at = 0; at < bytes.length;) at += file.write(bytes.subarray(at), at)
     file.fdatasync()
   } finally {
     file.close()
@@ -106,7 +122,7 @@ export function readPlans({ disk }: Env, dataDir: string): readonly Plan[] {
   const file = disk.open(path, 'read')
   try {
     const bytes = new Uint8Array(file.size())
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const read = file.read(bytes.subarray(at), at)
       if (read === 0) break
       at += read

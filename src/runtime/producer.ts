@@ -25,7 +25,11 @@ export class LocalProducer {
   readonly #id: string
   readonly #topics = new Map<string, { sequence: number; last: Promise<unknown> }>()
 
-  constructor(env: Env, ended: AbortSignal, submit: (ingest: string, request: IngestRequest) => Promise<IngestAnswer>) {
+  constructor(
+    env: Env,
+    ended: AbortSignal,
+    submit: (ingest: string, request: IngestRequest) => Promise<IngestAnswer>,
+  ) {
     this.#env = env
     this.#ended = ended
     this.#submit = submit
@@ -39,8 +43,8 @@ export class LocalProducer {
     const mine = lane.last.then(async () => {
       if (events.length === 0) return { accepted: 0, refused: [] }
       const answer = await this.#send(topic, bodyOf(events), lane.sequence)
-      // Also a refusal as a whole may have been counted: the next request asks under the next number then.
-      if (answer.status < 400 || answer.counted) lane.sequence++
+      // Only events that were judged one by one used up the number; a refusal as a whole did not.
+      if (answer.error === undefined) lane.sequence++
       return producedOf(answer)
     })
     lane.last = mine.catch(() => undefined)
@@ -50,30 +54,30 @@ export class LocalProducer {
   async #send(topic: string, bytes: Uint8Array, sequence: number): Promise<Answer> {
     const producer = { id: `${this.#id}-${topic}`, epoch: 0, sequence }
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
-      const answer = answerOf(await this.#submit(`ingest/${topic}`, { body: bytes.slice(), format: 'ndjson', producer }))
+      const answer = answerOf(
+        await this.#submit(`ingest/${topic}`, { body: bytes.slice(), format: 'ndjson', producer }),
+      )
       if (!answer.again) return answer
-      if (this.#ended.aborted) throw reviveError(answer.error ?? new MillraceError('MR6004', 'The engine has ended.'))
+      if (this.#ended.aborted)
+        throw reviveError(answer.error ?? new MillraceError('MR6004', 'The engine has ended.'))
       await this.#env.timers.sleep(waitMs, this.#ended)
     }
   }
 }
 
 interface Answer {
-  readonly status: number
   /** The same request may succeed later. */
   readonly again: boolean
-  /** The events were judged one by one, so that the request has used up its number. */
-  readonly counted: boolean
   readonly accepted: number
   readonly verdicts: readonly Verdict[]
   readonly error: { readonly code: string; readonly message: string } | undefined
 }
 
-function answerOf({ status, body, retryAfterSeconds }: IngestAnswer): Answer {
+function answerOf({ body, retryAfterSeconds }: IngestAnswer): Answer {
   // Written by this process.
   const json = JSON.parse(decoder.decode(body)) as Partial<Answer>
   const { accepted = 0, verdicts = [], error } = json
-  return { status, again: retryAfterSeconds !== undefined, counted: error === undefined, accepted, verdicts, error }
+  return { again: retryAfterSeconds !== undefined, accepted, verdicts, error }
 }
 
 function producedOf({ accepted, verdicts, error }: Answer): Produced {
@@ -84,12 +88,19 @@ function producedOf({ accepted, verdicts, error }: Answer): Produced {
 function bodyOf(events: readonly unknown[]): Uint8Array {
   const lines = events.map((event, index) => {
     const line: string | undefined = JSON.stringify(event)
-    if (line === undefined) throw new MillraceError('MR1001', `Event ${index} is ${typeof event}, which JSON cannot hold.`)
+    if (line === undefined)
+      throw new MillraceError(
+        'MR1001',
+        `Event ${index} is ${typeof event}, which JSON cannot hold.`,
+      )
     return line
   })
   const bytes = encoder.encode(lines.join('\n'))
   if (bytes.length > limits.bodyInflatedBytes) {
-    throw new MillraceError('MR6002', `${events.length} events are ${bytes.length} bytes; ${limits.bodyInflatedBytes} fit into one call.`)
+    throw new MillraceError(
+      'MR6002',
+      `${events.length} events are ${bytes.length} bytes; ${limits.bodyInflatedBytes} fit into one call.`,
+    )
   }
   return bytes
 }

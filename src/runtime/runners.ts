@@ -47,19 +47,31 @@ export function makeRunners(context: RunnerContext): Runners {
     all.push(runner)
     if (runner instanceof PushIngestRunner) push.set(share.id, runner)
   }
-  for (const task of context.data.paused) for (const runner of all) if (task.startsWith(`${runner.id}/`)) runner.pause(task)
+  for (const task of context.data.paused)
+    for (const runner of all) if (task.startsWith(`${runner.id}/`)) runner.pause(task)
   return { all, push }
 }
 
-function makeRunner(context: RunnerContext, share: RunnerShare, pipeline: LoadedPipeline, queue: IngestQueue): Runner {
+function makeRunner(
+  context: RunnerContext,
+  share: RunnerShare,
+  pipeline: LoadedPipeline,
+  queue: IngestQueue,
+): Runner {
   const { plan } = pipeline
   if (share.kind === 'ingest') {
-    const ingest = must(plan.ingests.find(({ id }) => id === share.id), `${share.id} is in its plan`)
+    const ingest = must(
+      plan.ingests.find(({ id }) => id === share.id),
+      `${share.id} is in its plan`,
+    )
     return ingestRunner(context, share, pipeline, ingest, queue)
   }
   if (share.kind === 'stage') return stageRunner(context, share, pipeline)
   const { env, log, data } = context
-  const deliver = must(plan.delivers.find(({ id }) => id === share.id), `${share.id} is in its plan`)
+  const deliver = must(
+    plan.delivers.find(({ id }) => id === share.id),
+    `${share.id} is in its plan`,
+  )
   const node = pipeline.definition.nodes[deliver.node]
   return new DeliverRunner({
     env,
@@ -83,11 +95,27 @@ function ingestRunner(
   queue: IngestQueue,
 ): Runner {
   const node = definition.nodes[ingest.node]
-  const stream = must(node?.kind === 'stream' || node?.kind === 'table' ? node : undefined, `${ingest.id} has a stream`)
-  const common = { env, log, topic: ingest.topic, rules: rulesOf(stream), deadLetters: plan.deadLetters, planHash: plan.hash }
+  const stream = must(
+    node?.kind === 'stream' || node?.kind === 'table' ? node : undefined,
+    `${ingest.id} has a stream`,
+  )
+  const common = {
+    env,
+    log,
+    topic: ingest.topic,
+    rules: rulesOf(stream),
+    deadLetters: plan.deadLetters,
+    planHash: plan.hash,
+  }
   if (ingest.how === 'pull') {
     const source = must(stream.source, `${ingest.id} has a source`)
-    return new PullIngestRunner({ ...common, id: ingest.id, source, start: source.start, partitions: share.partitions })
+    return new PullIngestRunner({
+      ...common,
+      id: ingest.id,
+      source,
+      start: source.start,
+      partitions: share.partitions,
+    })
   }
   return new PushIngestRunner({
     ...common,
@@ -103,9 +131,16 @@ function rulesOf({ schema, key, time, futureMs, partitions }: StreamNode | Table
   return { schema, key, time, futureMs, partitions }
 }
 
-function stageRunner(context: RunnerContext, share: RunnerShare, { definition, plan }: LoadedPipeline): Runner {
+function stageRunner(
+  context: RunnerContext,
+  share: RunnerShare,
+  { definition, plan }: LoadedPipeline,
+): Runner {
   const { env, log, data, beat } = context
-  const stage = must(plan.stages.find(({ id }) => id === share.id), `${share.id} is in its plan`)
+  const stage = must(
+    plan.stages.find(({ id }) => id === share.id),
+    `${share.id} is in its plan`,
+  )
   const memory = data.boards[stage.id]
   const mine = (task: string): boolean => task.startsWith(`${stage.id}/`)
   return new ProcessRunner({

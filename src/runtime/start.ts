@@ -59,7 +59,9 @@ export async function start(
   engine.run(server.url)
   const over = new AbortController()
   void engine.ended.then(() => over.abort())
-  const producer = new LocalProducer(engine.inputs.env, over.signal, (ingest, request) => engine.ingest.submit(ingest, request))
+  const producer = new LocalProducer(engine.inputs.env, over.signal, (ingest, request) =>
+    engine.ingest.submit(ingest, request),
+  )
   return {
     url: server.url,
     ready: engine.ready,

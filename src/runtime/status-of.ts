@@ -9,7 +9,8 @@ export function notReadyReasons(
 ): string[] {
   const reasons: string[] = []
   for (const { name, state, error } of pipelines) {
-    if (state === 'failed') reasons.push(`Pipeline ${name} does not run: ${error?.message ?? 'it failed'}`)
+    if (state === 'failed')
+      reasons.push(`Pipeline ${name} does not run: ${error?.message ?? 'it failed'}`)
   }
   for (const { slot, state, phase, lastError } of workers) {
     if (state !== 'running') {

@@ -31,7 +31,9 @@ describe('restartAfter', () => {
     const first = death(0, { task: 'p/main/1' })
     expect(restartAfter([first]).careful).toEqual([])
     const other = death(5, { task: 'p/main/2' })
-    expect(restartAfter([first, other, death(9, { task: 'p/main/1' })]).careful).toEqual(['p/main/1'])
+    expect(restartAfter([first, other, death(9, { task: 'p/main/1' })]).careful).toEqual([
+      'p/main/1',
+    ])
   })
 
   it('skips a record only when it was alone as the worker died, and then without waiting', () => {
@@ -59,7 +61,9 @@ describe('observeBeat', () => {
 describe('causeOf', () => {
   it('tells the watchdog, memory, an error and an exit apart', () => {
     expect(causeOf(undefined, 'by-watchdog')).toBe('stuck')
-    expect(causeOf(Object.assign(new Error('x'), { code: 'ERR_WORKER_OUT_OF_MEMORY' }), 'by-itself')).toBe('out-of-memory')
+    expect(
+      causeOf(Object.assign(new Error('x'), { code: 'ERR_WORKER_OUT_OF_MEMORY' }), 'by-itself'),
+    ).toBe('out-of-memory')
     expect(causeOf(new Error('x'), 'by-itself')).toBe('error')
     expect(causeOf(undefined, 'by-itself')).toBe('exit')
   })

@@ -35,13 +35,15 @@ export function restartAfter(deaths: readonly Death[]): Restart {
   const recent = deaths.filter((death) => last.at - death.at < forgetAfterMs)
   const careful = new Set<string>()
   for (const task of new Set(recent.map((death) => death.task))) {
-    if (task !== undefined && recent.filter((death) => death.task === task).length >= 2) careful.add(task)
+    if (task !== undefined && recent.filter((death) => death.task === task).length >= 2)
+      careful.add(task)
   }
   const exact = last.careful && last.task !== undefined && last.offset !== undefined
   const skip = exact ? { task: last.task, offset: last.offset } : undefined
   // A record that is skipped will not kill again: no reason to wait.
   if (skip !== undefined) return { inMs: 0, careful: [...careful], skip }
-  const inMs = recent.length === 1 ? 0 : Math.min(firstBackoffMs * 2 ** (recent.length - 2), longestBackoffMs)
+  const inMs =
+    recent.length === 1 ? 0 : Math.min(firstBackoffMs * 2 ** (recent.length - 2), longestBackoffMs)
   return { inMs, careful: [...careful], skip: undefined }
 }
 
@@ -69,6 +71,7 @@ export function observeBeat(seen: BeatSeen | undefined, beat: number, passedMs: 
 export function causeOf(error: unknown, ended: 'by-watchdog' | 'by-itself'): DeathCause {
   if (ended === 'by-watchdog') return 'stuck'
   if (error === undefined) return 'exit'
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  const code =
+    typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
   return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'out-of-memory' : 'error'
 }

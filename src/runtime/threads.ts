@@ -6,7 +6,8 @@ const fromSource = import.meta.url.endsWith('.ts')
 const condition = '--conditions=millrace-source'
 
 /** Options of the program that a thread needs as well to load the same modules; others may not apply to threads. */
-const inherited = /^(--conditions=|-C=|--experimental-transform-types$|--enable-source-maps$|--no-warnings)/
+const inherited =
+  /^(--conditions=|-C=|--experimental-transform-types$|--enable-source-maps$|--no-warnings)/
 
 export interface ThreadOptions {
   readonly name: string
@@ -25,6 +26,8 @@ export function spawnThread(entry: string, options: ThreadOptions): Worker {
     workerData: options.data,
     execArgv,
     ...(options.transfer === undefined ? {} : { transferList: options.transfer }),
-    ...(options.heapMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: options.heapMb } }),
+    ...(options.heapMb === undefined
+      ? {}
+      : { resourceLimits: { maxOldGenerationSizeMb: options.heapMb } }),
   })
 }

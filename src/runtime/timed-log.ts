@@ -26,7 +26,8 @@ function timedWriter(env: Env, writer: Writer, meter: LatencyMeter): Writer {
       return writer.stagedBytes
     },
     append: (topic, partition, block, count) => writer.append(topic, partition, block, count),
-    control: (topic, partition, upstream, watermark) => writer.control(topic, partition, upstream, watermark),
+    control: (topic, partition, upstream, watermark) =>
+      writer.control(topic, partition, upstream, watermark),
     position: (group, position) => writer.position(group, position),
     state: (store, partition, changes, count) => writer.state(store, partition, changes, count),
     commit: async () => {

@@ -220,14 +220,28 @@ function newSlot(number: number): Slot {
 
 function deathError(slot: Slot, cause: DeathCause, config: EngineConfig): MillraceError {
   const { task, offset } = readBeat(slot.beat)
-  const at = task === undefined ? '' : ` at ${task}${offset === undefined ? '' : `, offset ${offset}`}`
+  const at =
+    task === undefined ? '' : ` at ${task}${offset === undefined ? '' : `, offset ${offset}`}`
   const who = `Worker ${slot.number}`
   const options = { cause: slot.error }
-  if (cause === 'stuck') return new MillraceError('MR6006', `${who} showed no progress for ${config.watchdogMs} ms${at}.`)
+  if (cause === 'stuck')
+    return new MillraceError(
+      'MR6006',
+      `${who} showed no progress for ${config.watchdogMs} ms${at}.`,
+    )
   if (cause === 'out-of-memory') {
-    return new MillraceError('MR6007', `${who} needed more than ${config.workerMemoryMb} MiB of heap${at}.`, options)
+    return new MillraceError(
+      'MR6007',
+      `${who} needed more than ${config.workerMemoryMb} MiB of heap${at}.`,
+      options,
+    )
   }
-  if (cause === 'exit') return new MillraceError('MR6005', `${who} ended by itself${at}; user code called process.exit.`)
-  const text = slot.error instanceof Error ? `${slot.error.name}: ${slot.error.message}` : String(slot.error)
+  if (cause === 'exit')
+    return new MillraceError(
+      'MR6005',
+      `${who} ended by itself${at}; user code called process.exit.`,
+    )
+  const text =
+    slot.error instanceof Error ? `${slot.error.name}: ${slot.error.message}` : String(slot.error)
   return new MillraceError('MR6005', `${who} failed with "${text}"${at}.`, options)
 }

@@ -21,7 +21,8 @@ import { timedLog } from './timed-log.ts'
 const port = must(parentPort, 'worker-thread runs as a thread')
 const data = workerData as WorkerThreadData
 const env = realEnv()
-const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer)
+const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
+  port.postMessage(message, transfer)
 
 const beat = new BeatWriter(data.beat)
 // While the thread waits for something its loop stands still; that its timers fire shows that it is not stuck.
@@ -34,7 +35,12 @@ async function loadAll(): Promise<Map<string, LoadedPipeline>> {
     try {
       pipelines.set(pipeline, await load(url, hash))
     } catch (error) {
-      say({ type: 'runner-failed', runner: pipeline, pipeline, error: loadError(url, error).toJSON() })
+      say({
+        type: 'runner-failed',
+        runner: pipeline,
+        pipeline,
+        error: loadError(url, error).toJSON(),
+      })
     }
   }
   return pipelines
@@ -44,7 +50,10 @@ async function load(url: string, hash: string): Promise<LoadedPipeline> {
   const definition = await loadPipeline(url)
   const plan = planOf(definition)
   if (plan.hash === hash) return { definition, plan }
-  throw new MillraceError('MR3096', `${url} has the plan ${hash} in one thread and ${plan.hash} in another.`)
+  throw new MillraceError(
+    'MR3096',
+    `${url} has the plan ${hash} in one thread and ${plan.hash} in another.`,
+  )
 }
 
 function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: AbortController): void {
@@ -52,12 +61,15 @@ function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: Abort
     switch (message.type) {
       case 'ingest': {
         const { id, ingest, bucket, request } = message
-        void submit(runners, ingest, bucket, request).then((answer) => say({ type: 'ingested', id, answer }))
+        void submit(runners, ingest, bucket, request).then((answer) =>
+          say({ type: 'ingested', id, answer }),
+        )
         return
       }
       case 'pause':
       case 'resume':
-        for (const runner of runners.all) if (message.task.startsWith(`${runner.id}/`)) runner[message.type](message.task)
+        for (const runner of runners.all)
+          if (message.task.startsWith(`${runner.id}/`)) runner[message.type](message.task)
         return
       case 'report': {
         const tasks = runners.all.flatMap((runner) => runner.report())
@@ -69,10 +81,17 @@ function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: Abort
   })
 }
 
-function submit(runners: Runners, ingest: string, bucket: number, request: IngestRequest): Promise<IngestAnswer> {
+function submit(
+  runners: Runners,
+  ingest: string,
+  bucket: number,
+  request: IngestRequest,
+): Promise<IngestAnswer> {
   const runner = runners.push.get(ingest)
   if (runner !== undefined) return runner.submit(bucket, request)
-  return Promise.resolve(errorAnswer(new MillraceError('MR6004', `The pipeline of ${ingest} does not run.`)))
+  return Promise.resolve(
+    errorAnswer(new MillraceError('MR6004', `The pipeline of ${ingest} does not run.`)),
+  )
 }
 
 async function main(): Promise<void> {
@@ -100,9 +119,18 @@ async function main(): Promise<void> {
       say({ type: 'running' })
     },
     onFailed: ({ runner, error }) =>
-      say({ type: 'runner-failed', runner, pipeline: pipelineOf.get(runner) ?? '', error: error.toJSON() }),
+      say({
+        type: 'runner-failed',
+        runner,
+        pipeline: pipelineOf.get(runner) ?? '',
+        error: error.toJSON(),
+      }),
   })
-  say({ type: 'ended', why: end.why, ...(end.why === 'stopped' ? {} : { error: end.error.toJSON() }) })
+  say({
+    type: 'ended',
+    why: end.why,
+    ...(end.why === 'stopped' ? {} : { error: end.error.toJSON() }),
+  })
   process.exit(0)
 }
 

@@ -7,7 +7,9 @@ import { engineClient } from '../engine-client.ts'
 import type { Surroundings } from '../program.ts'
 
 export function addDlq(root: Command, surroundings: Surroundings): void {
-  const dlq = root.command('dlq').description('list, show, replay and drop dead letters: records that failed')
+  const dlq = root
+    .command('dlq')
+    .description('list, show, replay and drop dead letters: records that failed')
   addReading(dlq, surroundings)
   addResolving(dlq, surroundings)
 }
@@ -21,20 +23,29 @@ function addReading(dlq: Command, { output }: Surroundings): void {
     .option('--from <letter>', 'only letters from this one on', wholeNumber(0), 0)
     .option('--limit <count>', 'at most this many', wholeNumber(1, 1_000), 100)
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExamples:\n  $ millrace dlq list\n  $ millrace dlq list shop --limit 10')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ millrace dlq list\n  $ millrace dlq list shop --limit 10',
+    )
     .action(async (pipeline, options) => {
       const access = await openAccess(resolve(options.dataDir))
       try {
         if (pipeline === undefined) {
           const all = await access.deadLetters()
           if (options.json === true) return output.json(all)
-          return output.table(['PIPELINE', 'OPEN'], all.map((one) => [one.pipeline, one.open]))
+          return output.table(
+            ['PIPELINE', 'OPEN'],
+            all.map((one) => [one.pipeline, one.open]),
+          )
         }
         const found = await access.letters(pipeline, { from: options.from, limit: options.limit })
         if (options.json === true) return output.json(found)
         output.table(
           ['LETTER', 'STAGE', 'OPERATOR', 'CODE', 'MESSAGE'],
-          found.letters.map((one) => [one.letter, ...['stage', 'operator', 'code', 'message'].map((name) => short(one[name]))]),
+          found.letters.map((one) => [
+            one.letter,
+            ...['stage', 'operator', 'code', 'message'].map((name) => short(one[name])),
+          ]),
         )
         if (found.open > found.letters.length) output.note(`${found.open} letters are open in all.`)
       } finally {
@@ -74,7 +85,10 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
       .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
       .option('--all', 'every open letter of the pipeline')
       .option('--json', 'print JSON')
-      .addHelpText('after', `\nExamples:\n  $ millrace dlq ${how} shop 17 18\n  $ millrace dlq ${how} shop --all`)
+      .addHelpText(
+        'after',
+        `\nExamples:\n  $ millrace dlq ${how} shop 17 18\n  $ millrace dlq ${how} shop --all`,
+      )
       .action(async (pipeline, letters, options) => {
         const offsets = letters.map(wholeNumber(0))
         if (offsets.length === 0 && options.all !== true) {
@@ -85,7 +99,10 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
         const call = engineClient(resolve(options.dataDir)).call('POST', path, body)
         const answer = await output.progress('Working through the letters', call)
         if (options.json === true) output.json(answer)
-        else output.line(`${(answer as { done: number }).done} letters ${how === 'replay' ? 'replayed' : 'dropped'}.`)
+        else
+          output.line(
+            `${(answer as { done: number }).done} letters ${how === 'replay' ? 'replayed' : 'dropped'}.`,
+          )
       })
   }
 }
@@ -93,6 +110,9 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
 /** Messages can hold user data: one line of bounded length, without control characters. */
 function short(value: unknown): string {
   // eslint-disable-next-line no-control-regex
-  const text = String(value ?? '').replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, ' ')
+  const text = (typeof value === 'string' ? value : '').replaceAll(
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    ' ',
+  )
   return text.length <= 100 ? text : `${text.slice(0, 99)}…`
 }

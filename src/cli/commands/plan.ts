@@ -8,7 +8,9 @@ import type { Surroundings } from '../program.ts'
 export function addPlan(root: Command, { output }: Surroundings): void {
   root
     .command('plan')
-    .description('print the stages, stores, topics and guarantees of pipelines, without running them')
+    .description(
+      'print the stages, stores, topics and guarantees of pipelines, without running them',
+    )
     .argument('<files...>', 'pipeline files (.ts or .js)')
     .option('--json', 'print the plan as JSON, one line per pipeline')
     .addHelpText('after', '\nExample:\n  $ millrace plan pipeline.ts')

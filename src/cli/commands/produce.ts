@@ -16,7 +16,9 @@ const { sleep } = realTimers()
 export function addProduce(root: Command, { output, stdin }: Surroundings): void {
   root
     .command('produce')
-    .description('send events to a topic: one JSON value per line, from a file or from standard input')
+    .description(
+      'send events to a topic: one JSON value per line, from a file or from standard input',
+    )
     .argument('<topic>')
     .argument('[file]', '`-` or nothing for standard input')
     .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
@@ -27,7 +29,9 @@ export function addProduce(root: Command, { output, stdin }: Surroundings): void
     )
     .action(async (topic, file, options) => {
       const input = file === undefined || file === '-' ? stdin : fileInput(file)
-      const sender = new Sender(engineClient(resolve(options.dataDir)), topic, (line) => output.note(line))
+      const sender = new Sender(engineClient(resolve(options.dataDir)), topic, (line) =>
+        output.note(line),
+      )
       await output.progress('Sending', sender.sendAll(input))
       const { accepted, refused } = sender
       if (options.json === true) output.json({ accepted, refused })
@@ -61,7 +65,10 @@ class Sender {
     let rest: Uint8Array = new Uint8Array(0)
     for await (const chunk of input) {
       rest = Buffer.concat([rest, chunk])
-      const waiting = 'readableLength' in input && typeof input.readableLength === 'number' ? input.readableLength : 0
+      const waiting =
+        'readableLength' in input && typeof input.readableLength === 'number'
+          ? input.readableLength
+          : 0
       const end = rest.lastIndexOf(0x0a) + 1
       if (end === 0 || (waiting > 0 && rest.length < batchBytes)) continue
       await this.#send(rest.subarray(0, end))
@@ -101,7 +108,9 @@ class Sender {
     this.accepted += answer.accepted
     this.refused += answer.refused ?? 0
     for (const verdict of (answer.verdicts ?? []).slice(0, 10)) {
-      this.#note(`event ${this.#lines + verdict.index + 1}: ${verdict.message ?? verdict.code ?? 'refused'}`)
+      this.#note(
+        `event ${this.#lines + verdict.index + 1}: ${verdict.message ?? verdict.code ?? 'refused'}`,
+      )
     }
     return true
   }
@@ -110,13 +119,19 @@ class Sender {
 interface Answer {
   readonly accepted: number
   readonly refused: number
-  readonly verdicts: readonly { readonly index: number; readonly code?: string; readonly message?: string }[]
+  readonly verdicts: readonly {
+    readonly index: number
+    readonly code?: string
+    readonly message?: string
+  }[]
 }
 
 function refusal(body: unknown): Error {
   const inner = typeof body === 'object' && body !== null && 'error' in body ? body.error : body
   const { code, message } = (inner ?? {}) as { code?: string; message?: string }
-  return code === undefined ? new Error(message ?? 'the engine refused the events') : reviveError({ code, message: message ?? code })
+  return code === undefined
+    ? new Error(message ?? 'the engine refused the events')
+    : reviveError({ code, message: message ?? code })
 }
 
 function lineCount(body: Uint8Array): number {

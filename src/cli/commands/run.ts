@@ -14,11 +14,23 @@ const changesSettleMs = 200
 
 export function addRun(root: Command, surroundings: Surroundings): void {
   engineCommand(root, 'run', 'run pipelines until stopped')
-    .addHelpText('after', '\nExample:\n  $ millrace run pipeline.ts --port 8080 --data-dir /var/lib/millrace')
-    .action((files, options) => run(surroundings, files, { logLevel: 'info', ...engineOptions(options) }, options.json === true))
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ millrace run pipeline.ts --port 8080 --data-dir /var/lib/millrace',
+    )
+    .action((files, options) =>
+      run(
+        surroundings,
+        files,
+        { logLevel: 'info', ...engineOptions(options) },
+        options.json === true,
+      ),
+    )
   engineCommand(root, 'dev', 'run pipelines, and start again whenever one of their files changes')
     .addHelpText('after', '\nExample:\n  $ millrace dev pipeline.ts')
-    .action((files, options) => dev(surroundings, files, { logLevel: 'debug', ...engineOptions(options) }))
+    .action((files, options) =>
+      dev(surroundings, files, { logLevel: 'debug', ...engineOptions(options) }),
+    )
 }
 
 function engineCommand(root: Command, name: string, about: string) {
@@ -27,11 +39,28 @@ function engineCommand(root: Command, name: string, about: string) {
     .description(about)
     .argument('<files...>', 'pipeline files (.ts or .js)')
     .option('-d, --data-dir <directory>', 'where log and state live', '.millrace')
-    .option('-w, --workers <count>', 'threads that run pipelines (default: the number of cores)', wholeNumber(1, 64))
-    .option('-p, --port <port>', 'port to listen on, 0 for any free one', wholeNumber(0, 65_535), 7171)
+    .option(
+      '-w, --workers <count>',
+      'threads that run pipelines (default: the number of cores)',
+      wholeNumber(1, 64),
+    )
+    .option(
+      '-p, --port <port>',
+      'port to listen on, 0 for any free one',
+      wholeNumber(0, 65_535),
+      7171,
+    )
     .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--commit-interval <time>', 'the longest work is collected before a commit (default: 20ms)', duration)
-    .option('--watchdog <time>', 'a worker stuck for this long is replaced (default: 30s)', duration)
+    .option(
+      '--commit-interval <time>',
+      'the longest work is collected before a commit (default: 20ms)',
+      duration,
+    )
+    .option(
+      '--watchdog <time>',
+      'a worker stuck for this long is replaced (default: 30s)',
+      duration,
+    )
     .option('--worker-memory <MiB>', 'heap of each worker', wholeNumber(32))
     .option('--log-level <level>', 'debug, info, warn, error or silent')
     .option('--json', 'print the address as JSON')
@@ -69,17 +98,21 @@ async function run(
   options: EngineOptions,
   asJson: boolean,
 ): Promise<void> {
-  const engine = await output.progress('Starting', started(files.map(fileUrl), options))
+  const engine = await output.progress('Starting', started(files.map(fileUrl), options, signal))
   announce(output, engine, asJson)
   await Promise.race([aborted(signal), failed(engine)])
   await output.progress('Stopping: the last commits are being written', engine.stop())
 }
 
 /** Loaded only here: other commands start faster without the engine. */
-async function started(urls: readonly string[], options: EngineOptions): Promise<Engine> {
+async function started(
+  urls: readonly string[],
+  options: EngineOptions,
+  signal: AbortSignal,
+): Promise<Engine> {
   const { start } = await import('../../runtime/start.ts')
   const engine = await start(urls, options)
-  await Promise.race([engine.ready, failed(engine)])
+  await Promise.race([engine.ready, failed(engine), aborted(signal)])
   return engine
 }
 
@@ -91,14 +124,18 @@ async function failed(engine: Engine): Promise<never> {
 }
 
 /** Like run; a change of a file beside the pipelines stops the engine and starts it again on the same data. */
-async function dev({ output, signal }: Surroundings, files: readonly string[], options: EngineOptions): Promise<void> {
+async function dev(
+  { output, signal }: Surroundings,
+  files: readonly string[],
+  options: EngineOptions,
+): Promise<void> {
   const urls = files.map(fileUrl)
   const changes = new Changes(urls.map((url) => dirname(fileURLToPath(url))))
   try {
     while (!signal.aborted) {
       let engine: Engine | undefined
       try {
-        engine = await output.progress('Starting', started(urls, options))
+        engine = await output.progress('Starting', started(urls, options, signal))
         announce(output, engine, false)
       } catch (error) {
         output.error(error, false)
@@ -118,7 +155,8 @@ function announce(output: Surroundings['output'], engine: Engine, asJson: boolea
   const running = pipelines.filter(({ state }) => state === 'running').map(({ name }) => name)
   if (asJson) output.json({ url: engine.url, pid: process.pid, pipelines: running, dataDir })
   else output.line(`Millrace runs ${running.join(', ')} at ${engine.url} (data in ${dataDir})`)
-  for (const { error } of pipelines) if (error !== undefined) output.error(reviveError(error), asJson)
+  for (const { error } of pipelines)
+    if (error !== undefined) output.error(reviveError(error), asJson)
 }
 
 /** Changes of source files in some directories; editors write in bursts, so a burst counts once. */

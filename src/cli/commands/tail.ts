@@ -12,7 +12,10 @@ export function addTail(root: Command, { output, signal }: Surroundings): void {
     .option('--from <where>', 'earliest, latest, an offset or an ISO time', 'earliest')
     .option('-f, --follow', 'wait for what comes next')
     .option('--json', 'print whole records (partition, offset, timestamp, key, value)')
-    .addHelpText('after', '\nExamples:\n  $ millrace tail orders\n  $ millrace tail shop.revenue --follow --from latest --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ millrace tail orders\n  $ millrace tail shop.revenue --follow --from latest --json',
+    )
     .action(async (topic, options) => {
       const access = await openAccess(resolve(options.dataDir))
       try {
@@ -39,7 +42,14 @@ export function addLag(root: Command, { output }: Surroundings): void {
         if (options.json === true) return output.json(rows)
         output.table(
           ['READER', 'TOPIC', 'PARTITION', 'POSITION', 'END', 'LAG'],
-          rows.map((row) => [row.group, row.topic, row.partition, row.position ?? '-', row.next, row.lag]),
+          rows.map((row) => [
+            row.group,
+            row.topic,
+            row.partition,
+            row.position ?? '-',
+            row.next,
+            row.lag,
+          ]),
         )
       } finally {
         await access.close()
@@ -50,6 +60,7 @@ export function addLag(root: Command, { output }: Surroundings): void {
 /** A record's value as it is; a line that is no record (a remark of the server) stays whole. */
 function valueOf(line: string): string {
   const record: unknown = JSON.parse(line)
-  const value = typeof record === 'object' && record !== null && 'value' in record ? record.value : record
+  const value =
+    typeof record === 'object' && record !== null && 'value' in record ? record.value : record
   return JSON.stringify(value)
 }

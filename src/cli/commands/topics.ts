@@ -42,8 +42,12 @@ function addReading(topics: Command, { output }: Surroundings): void {
         const topic = await access.topic(name)
         if (options.json === true) return output.json(topic)
         const { retentionMs, retentionBytes } = topic
-        output.line(`${topic.name}: ${topic.kind}, ${topic.partitions} partitions, ${topic.records} records`)
-        output.line(`kept: ${retentionMs === undefined ? 'whatever the age' : `${retentionMs} ms`}, ${retentionBytes === undefined ? 'whatever the size' : `${retentionBytes} bytes`}`)
+        output.line(
+          `${topic.name}: ${topic.kind}, ${topic.partitions} partitions, ${topic.records} records`,
+        )
+        output.line(
+          `kept: ${retentionMs === undefined ? 'whatever the age' : `${retentionMs} ms`}, ${retentionBytes === undefined ? 'whatever the size' : `${retentionBytes} bytes`}`,
+        )
         output.table(
           ['PARTITION', 'EARLIEST', 'NEXT'],
           topic.offsets.map(({ earliest, next }, partition) => [partition, earliest, next]),
@@ -61,10 +65,21 @@ function addChanging(topics: Command, { output }: Surroundings): void {
     .argument('<topic>')
     .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
     .option('--partitions <count>', 'a power of two', wholeNumber(1, 1_024), 8)
-    .option('--retention <time>', 'records older than this may go, e.g. 7d (default: kept)', duration)
-    .option('--retention-size <bytes>', 'the oldest may go past this, e.g. 10GB (default: kept)', size)
+    .option(
+      '--retention <time>',
+      'records older than this may go, e.g. 7d (default: kept)',
+      duration,
+    )
+    .option(
+      '--retention-size <bytes>',
+      'the oldest may go past this, e.g. 10GB (default: kept)',
+      size,
+    )
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nExample:\n  $ millrace topics create orders --partitions 16 --retention 7d')
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ millrace topics create orders --partitions 16 --retention 7d',
+    )
     .action(async (name, options) => {
       const { retention, retentionSize } = options
       const topic = await engineClient(resolve(options.dataDir)).call('POST', '/admin/topics', {
@@ -83,7 +98,10 @@ function addChanging(topics: Command, { output }: Surroundings): void {
     .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
     .option('--json', 'print JSON')
     .action(async (name, options) => {
-      await engineClient(resolve(options.dataDir)).call('DELETE', `/admin/topics/${encodeURIComponent(name)}`)
+      await engineClient(resolve(options.dataDir)).call(
+        'DELETE',
+        `/admin/topics/${encodeURIComponent(name)}`,
+      )
       if (options.json === true) output.json({ deleted: name })
       else output.line(`${name} is deleted.`)
     })

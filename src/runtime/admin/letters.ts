@@ -53,7 +53,10 @@ export async function openLetters(
 const utf8 = new TextDecoder()
 
 /** A letter for people and programs: `letter` is its own offset, `offset` where the failed record was read. */
-export function letterJson({ offset, letter }: OpenLetter): { readonly letter: number; readonly [field: string]: unknown } {
+export function letterJson({ offset, letter }: OpenLetter): {
+  readonly letter: number
+  readonly [field: string]: unknown
+} {
   const { raw, ...rest } = letter
   return { letter: offset, ...rest, raw: utf8.decode(raw) }
 }
@@ -77,7 +80,10 @@ export interface ResolveContext {
  * Sends letters back to the operator that failed, and marks them as replayed, in one commit. A letter whose stage has no
  * replay topic (a sink's, an ingest's) is refused with MR6011.
  */
-export async function replayLetters(context: ResolveContext, letters: readonly OpenLetter[]): Promise<number> {
+export async function replayLetters(
+  context: ResolveContext,
+  letters: readonly OpenLetter[],
+): Promise<number> {
   const byTopic = new Map<string, OpenLetter[]>()
   for (const letter of letters) {
     const topic = replayTopicOf(context.plan, letter.letter)
@@ -88,7 +94,10 @@ export async function replayLetters(context: ResolveContext, letters: readonly O
 }
 
 /** Marks letters as dropped: they stay in the topic, and no list shows them again. */
-export function dropLetters(context: ResolveContext, letters: readonly OpenLetter[]): Promise<number> {
+export function dropLetters(
+  context: ResolveContext,
+  letters: readonly OpenLetter[],
+): Promise<number> {
   return resolve(context, letters, 'dropped')
 }
 
@@ -102,7 +111,11 @@ function replayTopicOf(plan: Plan, letter: DeadLetter): string {
   )
 }
 
-async function stageReplay(context: ResolveContext, topic: string, letters: readonly OpenLetter[]): Promise<void> {
+async function stageReplay(
+  context: ResolveContext,
+  topic: string,
+  letters: readonly OpenLetter[],
+): Promise<void> {
   const partitions = (await context.log.topics.offsets(topic)).length
   const blocks = new Map<number, BlockBuilder>()
   for (const { offset, letter } of letters) {
@@ -112,7 +125,16 @@ async function stageReplay(context: ResolveContext, topic: string, letters: read
     const block = blocks.get(partition) ?? new BlockBuilder()
     blocks.set(partition, block)
     const { node, raw, timestamp, watermark, upstream, attempts } = letter
-    const value = encodeReplay({ node: node ?? 0, raw, timestamp, watermark, upstream, key: letter.key, letter: offset, attempts })
+    const value = encodeReplay({
+      node: node ?? 0,
+      raw,
+      timestamp,
+      watermark,
+      upstream,
+      key: letter.key,
+      letter: offset,
+      attempts,
+    })
     block.add(timestamp ?? context.now, key, value)
   }
   for (const [partition, block] of blocks) {

@@ -55,21 +55,29 @@ type Guard = (request: FastifyRequest) => void
 
 function topicRoutes(app: FastifyInstance, { log }: AdminContext, guard: Guard): void {
   app.get('/admin/topics', () => listTopics(log))
-  app.get<{ Params: { name: string } }>('/admin/topics/:name', (request) => describeTopic(log, request.params.name))
+  app.get<{ Params: { name: string } }>('/admin/topics/:name', (request) =>
+    describeTopic(log, request.params.name),
+  )
   app.post('/admin/topics', async (request, reply) => {
     guard(request)
     const created = await log.topics.create(topicSpec(bodyOf(request)))
     return reply.code(201).send(created)
   })
-  app.delete<{ Params: { name: string } }>('/admin/topics/:name', async (request, reply: FastifyReply) => {
-    guard(request)
-    const topic = await topicNamed(log, request.params.name)
-    if (topic.kind !== 'user') {
-      throw new MillraceError('MR6011', `"${topic.name}" is a topic of kind ${topic.kind}, which belongs to its pipeline.`)
-    }
-    await log.topics.delete(topic.name)
-    return reply.code(204).send()
-  })
+  app.delete<{ Params: { name: string } }>(
+    '/admin/topics/:name',
+    async (request, reply: FastifyReply) => {
+      guard(request)
+      const topic = await topicNamed(log, request.params.name)
+      if (topic.kind !== 'user') {
+        throw new MillraceError(
+          'MR6011',
+          `"${topic.name}" is a topic of kind ${topic.kind}, which belongs to its pipeline.`,
+        )
+      }
+      await log.topics.delete(topic.name)
+      return reply.code(204).send()
+    },
+  )
 }
 
 function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard): void {
@@ -82,16 +90,25 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
     }
     return all
   })
-  app.get<{ Params: { pipeline: string }; Querystring: Query }>('/admin/dlq/:pipeline', async (request) => {
-    const plan = planNamed(context, request.params.pipeline)
-    const query = { from: numberIn(request.query, 'from', 0), limit: Math.min(numberIn(request.query, 'limit', 100), 1_000) }
-    const { letters, open } = await openLetters(log, plan, query)
-    return { open, letters: letters.map(letterJson) }
-  })
-  app.get<{ Params: { pipeline: string; offset: string } }>('/admin/dlq/:pipeline/:offset', async (request) => {
-    const plan = planNamed(context, request.params.pipeline)
-    return letterJson(await openLetter(log, plan, Number(request.params.offset)))
-  })
+  app.get<{ Params: { pipeline: string }; Querystring: Query }>(
+    '/admin/dlq/:pipeline',
+    async (request) => {
+      const plan = planNamed(context, request.params.pipeline)
+      const query = {
+        from: numberIn(request.query, 'from', 0),
+        limit: Math.min(numberIn(request.query, 'limit', 100), 1_000),
+      }
+      const { letters, open } = await openLetters(log, plan, query)
+      return { open, letters: letters.map(letterJson) }
+    },
+  )
+  app.get<{ Params: { pipeline: string; offset: string } }>(
+    '/admin/dlq/:pipeline/:offset',
+    async (request) => {
+      const plan = planNamed(context, request.params.pipeline)
+      return letterJson(await openLetter(log, plan, Number(request.params.offset)))
+    },
+  )
   const resolving = new Resolving(context)
   for (const how of ['replay', 'drop'] as const) {
     app.post<{ Params: { pipeline: string } }>(`/admin/dlq/:pipeline/${how}`, async (request) => {
@@ -100,7 +117,10 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
       const { offsets, all } = bodyOf(request)
       const some = isOffsets(offsets) ? offsets : undefined
       if (some === undefined && all !== true) {
-        throw new MillraceError('MR6011', 'The body names neither "offsets" (a list of numbers) nor "all": true.')
+        throw new MillraceError(
+          'MR6011',
+          'The body names neither "offsets" (a list of numbers) nor "all": true.',
+        )
       }
       return { done: await resolving.run(how, plan, some) }
     })
@@ -122,14 +142,18 @@ class Resolving {
     return mine
   }
 
-  async #run(how: 'replay' | 'drop', plan: Plan, offsets: readonly number[] | undefined): Promise<number> {
+  async #run(
+    how: 'replay' | 'drop',
+    plan: Plan,
+    offsets: readonly number[] | undefined,
+  ): Promise<number> {
     const { log, now } = this.#context
     for (const offset of offsets ?? []) await openLetter(log, plan, offset)
     const writer: Writer = await log.open('admin')
     const act = how === 'replay' ? replayLetters : dropLetters
     let done = 0
     try {
-      for (let from = 0; ; ) {
+      for (let from = 0; ;) {
         const query = { from, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
         const { letters } = await openLetters(log, plan, query)
         const last = letters.at(-1)
@@ -170,7 +194,8 @@ function bodyOf(request: FastifyRequest): Body {
 
 function textIn(body: Body, name: string): string {
   const value = body[name]
-  if (typeof value === 'string' && value !== '' && value.length <= limits.topicNameBytes * 4) return value
+  if (typeof value === 'string' && value !== '' && value.length <= limits.topicNameBytes * 4)
+    return value
   throw new MillraceError('MR6011', `The body has no text "${name}".`)
 }
 
@@ -178,7 +203,10 @@ function optionalNumber(body: Body, name: string): number | undefined {
   const value = body[name]
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
-  throw new MillraceError('MR6011', `"${name}" in the body is ${JSON.stringify(value)}, not a number from 0.`)
+  throw new MillraceError(
+    'MR6011',
+    `"${name}" in the body is ${JSON.stringify(value)}, not a number from 0.`,
+  )
 }
 
 function numberIn(query: Query, name: string, fallback: number): number {
@@ -189,5 +217,10 @@ function numberIn(query: Query, name: string, fallback: number): number {
 }
 
 function isOffsets(value: unknown): value is number[] {
-  return Array.isArray(value) && value.length > 0 && value.length <= 10_000 && value.every((one) => Number.isSafeInteger(one))
+  return (
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.length <= 10_000 &&
+    value.every((one) => Number.isSafeInteger(one))
+  )
 }

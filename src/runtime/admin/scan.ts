@@ -45,7 +45,13 @@ export async function scan(
         for (let i = 0; i < view.count; i++) {
           const offset = read.baseOffset + i
           if (offset < options.from) continue
-          const record = { partition, offset, timestamp: view.timestamps[i] ?? 0, key: view.key(i), value: view.value(i) }
+          const record = {
+            partition,
+            offset,
+            timestamp: view.timestamps[i] ?? 0,
+            key: view.key(i),
+            value: view.value(i),
+          }
           if (!visit(record)) return
         }
       }
@@ -58,7 +64,10 @@ export async function scan(
 const utf8 = new TextDecoder()
 
 /** A record as JSON; a value that is no JSON stays text, a tombstone is null. */
-export function recordJson(topic: string, { partition, offset, timestamp, key, value }: Scanned): Record<string, unknown> {
+export function recordJson(
+  topic: string,
+  { partition, offset, timestamp, key, value }: Scanned,
+): Record<string, unknown> {
   return {
     topic,
     partition,

@@ -26,7 +26,8 @@ export interface LagRow {
 export async function listTopics(log: Log): Promise<TopicSummary[]> {
   const topics = await log.topics.list()
   const all: TopicSummary[] = []
-  for (const topic of topics) all.push({ ...topic, records: recordsIn(await log.topics.offsets(topic.name)) })
+  for (const topic of topics)
+    all.push({ ...topic, records: recordsIn(await log.topics.offsets(topic.name)) })
   return all.toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
@@ -52,7 +53,8 @@ export async function lagOf(log: Log, plans: readonly Plan[]): Promise<LagRow[]>
       for (const input of stage.inputs) rows.push(...(await groupLag(log, stage.id, input.topic)))
     }
     for (const deliver of plan.delivers) {
-      if (deliver.servePath === undefined) rows.push(...(await groupLag(log, deliver.id, deliver.topic)))
+      if (deliver.servePath === undefined)
+        rows.push(...(await groupLag(log, deliver.id, deliver.topic)))
     }
   }
   return rows
@@ -72,7 +74,12 @@ function recordsIn(offsets: readonly PartitionOffsets[]): number {
 }
 
 /** Where `from` lies in a partition: `earliest`, `latest`, an offset, or an ISO time. Throws MR6011 for anything else. */
-export async function startOffset(log: Log, topic: string, partition: number, from: string): Promise<number> {
+export async function startOffset(
+  log: Log,
+  topic: string,
+  partition: number,
+  from: string,
+): Promise<number> {
   if (/^\d+$/.test(from)) return Number(from)
   if (from === 'earliest' || from === 'latest') {
     const offsets = (await log.topics.offsets(topic))[partition]
@@ -80,7 +87,10 @@ export async function startOffset(log: Log, topic: string, partition: number, fr
   }
   const time = Date.parse(from)
   if (Number.isNaN(time)) {
-    throw new MillraceError('MR6011', `"${from}" is neither earliest, latest, an offset nor an ISO time.`)
+    throw new MillraceError(
+      'MR6011',
+      `"${from}" is neither earliest, latest, an offset nor an ISO time.`,
+    )
   }
   return log.topics.offsetAt(topic, partition, time)
 }
