@@ -1,0 +1,179 @@
+import { isAscii } from 'node:buffer'
+import { MillraceError } from '../errors.ts'
+import type { BlockView } from '../log/block.ts'
+import type { Selector } from '../pipeline/definition.ts'
+import type { StageInput } from '../plan/plan.ts'
+import { parseEvent } from '../schema/json-gate.ts'
+import { parseJson } from '../schema/json-parse.ts'
+import type { Schema } from '../schema/schema.ts'
+import { typeOf } from './operators/functions.ts'
+import type { GroupKey } from './keys.ts'
+import { fromKeyJson, groupKey } from './keys.ts'
+import type { RowPlace, RowReader } from './row-reader.ts'
+import type { Columns } from './rows.ts'
+import { fieldGetter, newColumns, RowBatch } from './rows.ts'
+
+/** What the stream or table of an input says about its records; repartition topics are ours and say nothing. */
+export interface InputRules {
+  readonly schema: Schema
+  readonly key: Selector | undefined
+}
+
+const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Reads JSON values with JSON.parse. */
+export class JsonRows implements RowReader {
+  readonly #index: number
+  readonly #role: StageInput['role']
+  readonly #rules: InputRules | undefined
+  readonly #keyField: ((value: unknown) => unknown) | undefined
+  #capacity = 1_024
+  #columns: Columns = newColumns(1_024)
+  #values: unknown[] = []
+  #buffers: Buffer[] = []
+  #starts = new Int32Array(1_024)
+  #ends = new Int32Array(1_024)
+  #keyStarts = new Int32Array(1_024)
+  #keyEnds = new Int32Array(1_024)
+  count = 0
+  /** The block last read from, and what holds for all of it. */
+  #bytes: Uint8Array | undefined
+  #buffer: Buffer = Buffer.alloc(0)
+  #ascii = false
+
+  constructor(index: number, role: StageInput['role'], rules: InputRules | undefined) {
+    this.#index = index
+    this.#role = role
+    this.#rules = rules
+    this.#keyField =
+      role === 'stream' && rules?.key !== undefined && 'path' in rules.key ? fieldGetter(rules.key.path) : undefined
+  }
+
+  start(): void {
+    this.count = 0
+    this.#values = []
+    this.#buffers = []
+    this.#bytes = undefined
+  }
+
+  read(view: BlockView, i: number, place: RowPlace): MillraceError | undefined {
+    if (view.bytes !== this.#bytes) this.#enter(view)
+    const start = view.valueStarts[i]!
+    const end = start < 0 ? start : start + view.valueLengths[i]!
+    let value: unknown
+    if (start >= 0) {
+      const refused = this.#parse(view, start, end)
+      if (refused !== undefined) return refused
+      value = this.#parsed
+    } else if (this.#role !== 'table') {
+      return new MillraceError('MR4006', 'The record has no value, and the topic is read as a stream.')
+    }
+    const keyStart = view.keyStarts[i]!
+    const keyEnd = keyStart < 0 ? keyStart : keyStart + view.keyLengths[i]!
+    const badKey = this.#checkKey(view, keyStart, keyEnd)
+    if (badKey !== undefined) return badKey
+    const row = this.count
+    if (row === this.#capacity) this.#grow()
+    const columns = this.#columns
+    columns.partition[row] = place.task
+    columns.input[row] = this.#index
+    columns.offset[row] = place.offset
+    columns.timestamp[row] = view.timestamps[i]!
+    columns.watermark[row] = place.watermark
+    columns.upstream[row] = place.upstream
+    columns.appendTime[row] = view.appendTime
+    columns.origin[row] = row
+    this.#values.push(value)
+    this.#buffers.push(this.#buffer)
+    this.#starts[row] = start
+    this.#ends[row] = end
+    this.#keyStarts[row] = keyStart
+    this.#keyEnds[row] = keyEnd
+    this.count = row + 1
+    return undefined
+  }
+
+  batch(): RowBatch {
+    const keys = (row: number): GroupKey | undefined => this.#key(row)
+    const raws = (row: number): Uint8Array => this.#buffers[row]!.subarray(this.#starts[row], this.#ends[row])
+    return new RowBatch(this.count, this.#columns, this.#values, keys, raws)
+  }
+
+  #enter(view: BlockView): void {
+    const { bytes } = view
+    this.#bytes = bytes
+    this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    const first = view.valueStarts.find((start) => start >= 0) ?? bytes.length
+    this.#ascii = isAscii(this.#buffer.subarray(first))
+  }
+
+  #parsed: unknown
+
+  /** Leaves the value in `#parsed`. */
+  #parse(view: BlockView, start: number, end: number): MillraceError | undefined {
+    const rules = this.#rules
+    if (rules === undefined || view.schemaVersion === rules.schema.version) {
+      this.#parsed = parseJson(this.#buffer.toString(this.#ascii ? 'latin1' : 'utf8', start, end))
+      return undefined
+    }
+    const parsed = parseEvent(this.#buffer, start, end)
+    if (!parsed.ok) return new MillraceError('MR4006', parsed.what)
+    const { value } = parsed
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      return new MillraceError('MR4006', `The value is ${typeOf(value)}.`)
+    }
+    const problem = check(rules.schema, value)
+    if (problem !== undefined) return new MillraceError('MR4007', problem)
+    this.#parsed = value
+    return undefined
+  }
+
+  /** Keys must be UTF-8 where they are used: a replaced byte would move the record to another group. */
+  #checkKey(view: BlockView, start: number, end: number): MillraceError | undefined {
+    if (start < 0) {
+      return this.#role === 'table' ? new MillraceError('MR4004', 'The record of a table has no key.') : undefined
+    }
+    if (this.#rules === undefined || view.schemaVersion === this.#rules.schema.version) return undefined
+    try {
+      strictText.decode(view.bytes.subarray(start, end))
+      return undefined
+    } catch {
+      return new MillraceError('MR4004', 'The key of the record is not UTF-8.')
+    }
+  }
+
+  #key(row: number): GroupKey | undefined {
+    if (this.#keyField !== undefined) return groupKey(this.#keyField(this.#values[row]))
+    const start = this.#keyStarts[row]!
+    if (start < 0) return undefined
+    const text = this.#buffers[row]!.toString('utf8', start, this.#keyEnds[row])
+    return this.#role === 'repartition' ? fromKeyJson(text) : text
+  }
+
+  #grow(): void {
+    const size = this.#capacity * 2
+    const columns = newColumns(size)
+    for (const name of Object.keys(columns) as (keyof Columns)[]) columns[name].set(this.#columns[name])
+    this.#columns = columns
+    this.#starts = grown(this.#starts, size)
+    this.#ends = grown(this.#ends, size)
+    this.#keyStarts = grown(this.#keyStarts, size)
+    this.#keyEnds = grown(this.#keyEnds, size)
+    this.#capacity = size
+  }
+}
+
+function check(schema: Schema, value: unknown): string | undefined {
+  try {
+    const problem = schema.check(value)
+    return problem === undefined || problem.endsWith('.') ? problem : `${problem}.`
+  } catch (error) {
+    return `The validator threw ${String(error)}.`
+  }
+}
+
+function grown(array: Int32Array<ArrayBuffer>, size: number): Int32Array<ArrayBuffer> {
+  const out = new Int32Array(size)
+  out.set(array)
+  return out
+}

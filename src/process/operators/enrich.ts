@@ -1,0 +1,117 @@
+import type { Selector } from '../../pipeline/definition.ts'
+import type { Store } from '../../state/store.ts'
+import type { Selection } from '../batch.ts'
+import type { GroupKey } from '../keys.ts'
+import { groupKey, textOf } from '../keys.ts'
+import type { RowBatch } from '../rows.ts'
+import { fieldGetter, RowList } from '../rows.ts'
+import type { Fanout, Operator } from './operator.ts'
+import { failed, isRow } from './operator.ts'
+import type { UserFunction } from './operator.ts'
+import { typeOf } from './functions.ts'
+
+export type TableStore = Store<object>
+
+/** Adds what a function makes of the row and the table's row of the same key; undefined where the table has none. */
+export class Enrich implements Operator {
+  readonly #tables: readonly (TableStore | undefined)[]
+  readonly #key: (value: unknown) => unknown
+  readonly #keyFn: UserFunction | undefined
+  readonly #fn: UserFunction
+  readonly #next: Fanout
+  readonly #kept = new RowList()
+
+  /** `tables` by task. */
+  constructor(
+    key: Selector,
+    keyFn: UserFunction | undefined,
+    fn: UserFunction,
+    tables: readonly (TableStore | undefined)[],
+    next: Fanout,
+  ) {
+    this.#key = 'path' in key ? fieldGetter(key.path) : () => undefined
+    this.#keyFn = keyFn
+    this.#fn = fn
+    this.#tables = tables
+    this.#next = next
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const kept = this.#kept
+    kept.start(selection.count)
+    const values: unknown[] = new Array(batch.rows)
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const value = this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      if (value === failed) continue
+      // A row without a usable key finds nothing, as in a left join.
+      const key = groupKey(value)
+      const found = key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
+      const added = this.#fn.call(batch, row, found)
+      if (added === failed) continue
+      if (!isRow(added)) {
+        this.#fn.reject(batch, row, 'MR4003', `The function returned ${typeOf(added)}.`)
+        continue
+      }
+      values[row] = { ...batch.view(row), ...added }
+      kept.add(row)
+    }
+    this.#next.process(batch.withValues(values), kept)
+  }
+}
+
+/** Gives rows the key by which a later stage looks them up; one without a usable key passes without. */
+export class LookupKey implements Operator {
+  readonly #key: (value: unknown) => unknown
+  readonly #keyFn: UserFunction | undefined
+  readonly #next: Fanout
+  readonly #kept = new RowList()
+
+  constructor(key: Selector, keyFn: UserFunction | undefined, next: Fanout) {
+    this.#key = 'path' in key ? fieldGetter(key.path) : () => undefined
+    this.#keyFn = keyFn
+    this.#next = next
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const kept = this.#kept
+    kept.start(selection.count)
+    const keys: (GroupKey | undefined)[] = new Array(batch.rows)
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const value = this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      if (value === failed) continue
+      keys[row] = groupKey(value)
+      kept.add(row)
+    }
+    this.#next.process(batch.withKeys(keys), kept)
+  }
+}
+
+/** Keeps a table's rows by key; a tombstone (a record without a value) removes one. */
+export class TableUpdate implements Operator {
+  readonly #tables: readonly (TableStore | undefined)[]
+  readonly #fail: (task: number, error: unknown) => void
+
+  constructor(tables: readonly (TableStore | undefined)[], fail: (task: number, error: unknown) => void) {
+    this.#tables = tables
+    this.#fail = fail
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const task = batch.partition[row]!
+      const table = this.#tables[task]
+      const key = batch.key(row)
+      if (table === undefined || key === undefined) continue
+      const value = batch.values[row]
+      try {
+        if (value === undefined) table.delete(key)
+        else table.put(key, value as object)
+      } catch (error) {
+        this.#fail(task, error)
+      }
+    }
+  }
+}

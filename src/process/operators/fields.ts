@@ -1,0 +1,95 @@
+/** Operators that work on field paths: select and keyBy. */
+import type { Selector } from '../../pipeline/definition.ts'
+import type { Selection } from '../batch.ts'
+import type { GroupKey } from '../keys.ts'
+import { groupKey } from '../keys.ts'
+import type { RowBatch } from '../rows.ts'
+import { fieldGetter, RowList } from '../rows.ts'
+import type { Fanout, Operator } from './operator.ts'
+import { failed, UserFunction } from './operator.ts'
+import type { Fates } from './operator.ts'
+import { typeOf } from './functions.ts'
+
+/** Keeps the named fields at their places; absent ones stay absent. */
+export class Select implements Operator {
+  readonly #paths: readonly { readonly names: readonly string[]; readonly get: (value: unknown) => unknown }[]
+  readonly #next: Fanout
+
+  constructor(paths: readonly string[], next: Fanout) {
+    this.#paths = paths.map((path) => ({ names: path.split('.'), get: fieldGetter(path) }))
+    this.#next = next
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const values: unknown[] = new Array(batch.rows)
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      values[row] = this.#pick(batch.values[row])
+    }
+    this.#next.process(batch.withValues(values), selection)
+  }
+
+  #pick(value: unknown): Record<string, unknown> {
+    const picked: Record<string, unknown> = {}
+    for (const { names, get } of this.#paths) {
+      const found = get(value)
+      if (found !== undefined) place(picked, names, found)
+    }
+    return picked
+  }
+}
+
+function place(into: Record<string, unknown>, names: readonly string[], value: unknown): void {
+  let at = into
+  for (let i = 0; i < names.length - 1; i++) {
+    const name = names[i]!
+    if (!Object.hasOwn(at, name)) set(at, name, {})
+    at = at[name] as Record<string, unknown>
+  }
+  set(at, names.at(-1)!, value)
+}
+
+/** Assigns an own property whatever its name, `__proto__` included. */
+function set(object: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === '__proto__') {
+    Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true })
+  } else object[name] = value
+}
+
+/** Gives rows the key that the next stateful operator groups by. */
+export class KeyBy implements Operator {
+  readonly #get: (value: unknown) => unknown
+  readonly #fn: UserFunction
+  readonly #byPath: boolean
+  readonly #name: string
+  readonly #next: Fanout
+  readonly #kept = new RowList()
+
+  constructor(node: { readonly id: number; readonly name: string; readonly key: Selector }, fates: Fates, next: Fanout) {
+    const { key } = node
+    this.#byPath = 'path' in key
+    this.#get = 'path' in key ? fieldGetter(key.path) : () => undefined
+    this.#fn = new UserFunction(node, 'path' in key ? () => undefined : key.fn, fates)
+    this.#name = 'path' in key ? `The key ${key.path}` : `The key of ${node.name}`
+    this.#next = next
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const kept = this.#kept
+    kept.start(selection.count)
+    const keys: (GroupKey | undefined)[] = new Array(batch.rows)
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const value = this.#byPath ? this.#get(batch.values[row]) : this.#fn.call(batch, row)
+      if (value === failed) continue
+      const key = groupKey(value)
+      if (key === undefined) {
+        this.#fn.reject(batch, row, 'MR4004', `${this.#name} is ${typeOf(value)}.`)
+        continue
+      }
+      keys[row] = key
+      kept.add(row)
+    }
+    this.#next.process(batch.withKeys(keys), kept)
+  }
+}

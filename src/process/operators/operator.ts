@@ -1,0 +1,107 @@
+/** What all operators share: who follows, and how a row that fails leaves the stream. */
+import { MillraceError } from '../../errors.ts'
+import type { OnError } from '../../pipeline/definition.ts'
+import type { Selection } from '../batch.ts'
+import type { RowBatch } from '../rows.ts'
+
+export interface Operator {
+  process(batch: RowBatch, selection: Selection): void
+}
+
+/** Everything that follows a node: operators and outputs, in the order of the pipeline. */
+export class Fanout implements Operator {
+  readonly targets: Operator[] = []
+
+  process(batch: RowBatch, selection: Selection): void {
+    if (selection.count === 0) return
+    for (const target of this.targets) target.process(batch, selection)
+  }
+}
+
+/** Where rows go that an operator cannot pass on. Implemented by the runner. */
+export interface Fates {
+  /** The row as it stands at `node`'s input becomes a dead letter. */
+  deadLetter(batch: RowBatch, row: number, node: number, error: MillraceError, attempts: number): void
+  skipped(batch: RowBatch, row: number): void
+  late(batch: RowBatch, row: number): void
+  /** The row's task stops with this error; what it staged since the last commit is dropped. */
+  fail(task: number, error: MillraceError): void
+}
+
+/** Stands for "no result": the row has left already. */
+export const failed = Symbol('failed')
+
+/** A function of the pipeline: called with its retries, its failures handled as its operator says. */
+export class UserFunction {
+  readonly #fn: (row: unknown, other?: unknown) => unknown
+  readonly #node: number
+  readonly #name: string
+  readonly #onError: OnError
+  readonly #retries: number
+  readonly #fates: Fates
+
+  constructor(
+    node: { readonly id: number; readonly name: string; readonly onError?: OnError; readonly retries?: number },
+    fn: (row: never, other: never) => unknown,
+    fates: Fates,
+  ) {
+    this.#fn = fn as (row: unknown, other?: unknown) => unknown
+    this.#node = node.id
+    this.#name = node.name
+    this.#onError = node.onError ?? 'deadLetter'
+    this.#retries = node.retries ?? 0
+    this.#fates = fates
+  }
+
+  /** The function's value for a row, or `failed` when the row has left the stream. */
+  call(batch: RowBatch, row: number, other?: unknown): unknown {
+    const value = batch.values[row]
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = this.#fn(value, other)
+        if (typeof result !== 'object' || result === null || !isThenable(result)) return result
+        // Its rejection would otherwise end the process.
+        result.then(undefined, () => {})
+        return this.reject(batch, row, 'MR4002', `The function of ${this.#name} returned a promise.`, attempt)
+      } catch (error) {
+        if (attempt > this.#retries) {
+          const what = `The function of ${this.#name} threw ${describe(error)}.`
+          return this.reject(batch, row, 'MR4001', what, attempt, error)
+        }
+      }
+    }
+  }
+
+  /** The row leaves the stream as the operator says. */
+  reject(
+    batch: RowBatch,
+    row: number,
+    code: 'MR4001' | 'MR4002' | 'MR4003' | 'MR4004' | 'MR4005',
+    what: string,
+    attempts = 1,
+    cause?: unknown,
+  ): typeof failed {
+    if (this.#onError === 'skip') {
+      this.#fates.skipped(batch, row)
+      return failed
+    }
+    const error = new MillraceError(code, what, { cause })
+    if (this.#onError === 'fail') this.#fates.fail(batch.partition[row]!, error)
+    else this.#fates.deadLetter(batch, row, this.#node, error, attempts)
+    return failed
+  }
+}
+
+/** True for what map, derive, enrich and flatMap may return: an object that is no array. */
+export function isRow(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error).slice(0, 500)
+  return `${error.name}: ${error.message}`.slice(0, 500)
+}
+
+function isThenable(value: object): value is PromiseLike<unknown> {
+  return 'then' in value && typeof value.then === 'function'
+}

@@ -1,0 +1,242 @@
+/** Takes records off the queue, judges them, makes rows of them, and sends the rows through the operators. */
+import { must } from '../core/assert.ts'
+import { MillraceError } from '../errors.ts'
+import type { BlockView } from '../log/block.ts'
+import type { Reader } from '../log/log.ts'
+import type { BlockQueue, QueuedBlock } from './block-queue.ts'
+import { earliestTime, latestTime } from './ingest-time.ts'
+import { JsonRows } from './json-rows.ts'
+import type { BuiltStage } from './operators/build.ts'
+import { TableUpdate } from './operators/enrich.ts'
+import type { Operator } from './operators/operator.ts'
+import { Fanout } from './operators/operator.ts'
+import type { ProcessRunnerOptions } from './process-runner.ts'
+import { Replays } from './replays.ts'
+import type { RowPlace, RowReader } from './row-reader.ts'
+import type { RowBatch } from './rows.ts'
+import { RowList } from './rows.ts'
+import type { StageFates } from './stage-fates.ts'
+import type { Task } from './task.ts'
+
+interface InputState {
+  readonly index: number
+  readonly topic: string
+  readonly role: 'stream' | 'table' | 'repartition' | 'replay'
+  readonly node: number
+  readonly rows: RowReader
+  /** What follows the input's rows. */
+  readonly target: Operator
+  /** Watermark bound and bound on the future; streams only. */
+  readonly boundMs: number
+  readonly futureMs: number
+}
+
+export class StageInputs {
+  readonly #options: ProcessRunnerOptions
+  readonly #tasks: readonly (Task | undefined)[]
+  readonly #built: BuiltStage
+  readonly #fates: StageFates
+  readonly #queue: BlockQueue
+  readonly #inputs: readonly InputState[]
+  /** Tables first: their rows are applied before the streams' within a step. */
+  readonly #order: readonly InputState[]
+  readonly #byTopic = new Map<string, InputState>()
+  readonly #selection = new RowList()
+  readonly #place: RowPlace = { task: 0, offset: 0, watermark: -Infinity, upstream: 0 }
+  readonly #skip: ReadonlySet<string>
+  readonly #replays: Replays
+  #announced: { readonly task: Task; readonly input: number; readonly upstream: number; readonly watermark: number }[] = []
+  /** Where retention lets an input begin again, by task and input. */
+  readonly #lost = new Map<Task, Map<number, number>>()
+
+  constructor(
+    options: ProcessRunnerOptions,
+    tasks: readonly (Task | undefined)[],
+    built: BuiltStage,
+    fates: StageFates,
+    queue: BlockQueue,
+  ) {
+    this.#options = options
+    this.#tasks = tasks
+    this.#built = built
+    this.#fates = fates
+    this.#queue = queue
+    this.#skip = new Set((options.skip ?? []).map(({ task, offset }) => `${task}@${offset}`))
+    this.#inputs = options.stage.inputs.map((_, index) => this.#inputState(index))
+    this.#order = this.#inputs.toSorted((a, b) => rank(a) - rank(b))
+    for (const input of this.#inputs) this.#byTopic.set(input.topic, input)
+    const targets = new Map(this.#inputs.map(({ node, target }) => [node, target]))
+    this.#replays = new Replays(options.definition, built, targets)
+  }
+
+  /** Works on at most `rows` queued records; returns how many records and control blocks it took. */
+  work(rows: number): number {
+    for (const input of this.#inputs) input.rows.start()
+    let taken = 0
+    for (let block = this.#queue.peek(); block !== undefined && taken < rows; block = this.#queue.peek()) {
+      taken += this.#take(block, rows - taken)
+      if (!exhausted(block)) break
+      this.#queue.shift()
+    }
+    if (taken === 0) return 0
+    for (const input of this.#order) {
+      if (input.rows.count > 0) this.#run(input.rows.batch(), input.target)
+    }
+    this.#replays.run((batch, target) => this.#run(batch, target))
+    // What upstream tasks announced was said behind their records: it counts once these are worked on.
+    for (const { task, input, upstream, watermark } of this.#announced) {
+      if (task.running) task.time.announced(input, upstream, watermark)
+    }
+    this.#announced = []
+    return taken
+  }
+
+  lag(reader: Reader): number {
+    return reader.lag()
+  }
+
+  lostUpTo(task: Task, input: number, earliest: number): void {
+    const lost = this.#lost.get(task) ?? new Map<number, number>()
+    lost.set(input, earliest)
+    this.#lost.set(task, lost)
+  }
+
+  /** A task that goes on behind what retention removed counts it as expired. */
+  resumed(task: Task): void {
+    for (const [input, earliest] of this.#lost.get(task) ?? []) {
+      const gap = earliest - task.positions[input]!
+      if (gap <= 0) continue
+      task.counters.read += gap
+      task.counters.expired += gap
+      task.positions[input] = earliest
+      task.moved = true
+    }
+    this.#lost.delete(task)
+  }
+
+  #inputState(index: number): InputState {
+    const { stage, definition } = this.#options
+    const { topic, role, node } = must(stage.inputs[index], 'an input of the plan')
+    const source = definition.nodes[node]
+    const rules = source?.kind === 'stream' || source?.kind === 'table' ? source : undefined
+    return {
+      index,
+      topic,
+      role,
+      node,
+      rows: new JsonRows(index, role, role === 'repartition' ? undefined : rules),
+      target: this.#targetOf(role, node),
+      boundMs: rules?.boundMs ?? 0,
+      futureMs: rules?.futureMs ?? Infinity,
+    }
+  }
+
+  #targetOf(role: InputState['role'], node: number): Operator {
+    if (role !== 'table') return this.#built.after.get(node) ?? new Fanout()
+    return new TableUpdate(this.#built.tables.get(node) ?? [], (task, error) => {
+      if (!(error instanceof MillraceError)) throw error
+      this.#fates.fail(task, error)
+    })
+  }
+
+  /** Takes up to `most` records of a block; a control block counts as one. */
+  #take(block: QueuedBlock, most: number): number {
+    const input = this.#byTopic.get(block.topic)
+    const task = this.#tasks[block.partition]
+    const { content } = block
+    if (input === undefined || task === undefined || !task.running) {
+      if (content.kind === 'records') block.row = content.view.count
+      return 0
+    }
+    if (content.kind === 'control') {
+      if (block.nextOffset <= task.positions[input.index]!) return 0
+      this.#announced.push({ task, input: input.index, ...content.control })
+      task.positions[input.index] = block.nextOffset
+      task.moved = true
+      return 1
+    }
+    const { careful, mark } = this.#options
+    const { view } = content
+    if (block.nextOffset <= task.positions[input.index]!) {
+      block.row = view.count
+      return 0
+    }
+    // A block may begin before the position: the position stands inside it.
+    const done = task.positions[input.index]! - block.baseOffset
+    if (done > block.row) block.row = Math.min(done, view.count)
+    const from = block.row
+    const to = Math.min(view.count, from + most)
+    mark?.(task.id, careful === true ? block.baseOffset + from : undefined)
+    for (let i = from; i < to; i++) this.#record(input, task, view, i, block.baseOffset + i)
+    block.row = to
+    task.counters.read += to - from
+    task.positions[input.index] = to === view.count ? block.nextOffset : block.baseOffset + to
+    task.moved = true
+    return Math.max(1, to - from)
+  }
+
+  #record(input: InputState, task: Task, view: BlockView, i: number, offset: number): void {
+    const { role } = input
+    const place = this.#place
+    place.task = task.partition
+    place.offset = offset
+    place.upstream = view.upstreams?.[i] ?? task.partition
+    const source = task.time.source(input.index)
+    place.watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
+    if (this.#skip.size > 0 && this.#skip.has(`${task.id}@${offset}`)) {
+      const what = `The functions of ${this.#options.stage.id} did not return for offset ${offset}.`
+      this.#unreadable(input, task, view, i, offset, new MillraceError('MR4009', what))
+      return
+    }
+    if (role === 'replay') {
+      const refused = this.#replays.take(task, input.index, view, i, offset)
+      if (refused !== undefined) this.#unreadable(input, task, view, i, offset, refused)
+      return
+    }
+    const timestamp = view.timestamps[i]!
+    if (role === 'stream') {
+      const wrong = this.#outOfBounds(timestamp, view.appendTime, input.futureMs)
+      if (wrong !== undefined) {
+        this.#unreadable(input, task, view, i, offset, wrong)
+        return
+      }
+    }
+    const refused = input.rows.read(view, i, place)
+    if (refused !== undefined) this.#unreadable(input, task, view, i, offset, refused)
+    else if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
+  }
+
+  #outOfBounds(timestamp: number, appendTime: number, futureMs: number): MillraceError | undefined {
+    if (timestamp <= appendTime + futureMs && timestamp >= earliestTime && timestamp <= latestTime) return undefined
+    const what =
+      timestamp > appendTime + futureMs
+        ? `The time of the record is ${timestamp - appendTime} ms ahead of the clock here; at most ${futureMs} ms are taken.`
+        : `The time of the record is ${timestamp}; the years 1 to 9999 are taken.`
+    return new MillraceError('MR4008', what)
+  }
+
+  #unreadable(input: InputState, task: Task, view: BlockView, i: number, offset: number, error: MillraceError): void {
+    const key = view.key(i)
+    this.#fates.unreadable(task, input.index, error, {
+      offset,
+      timestamp: view.timestamps[i]!,
+      watermark: this.#place.watermark,
+      key: key === undefined ? undefined : Buffer.from(key).toString('utf8'),
+      raw: view.value(i) ?? new Uint8Array(0),
+    })
+  }
+
+  #run(batch: RowBatch, target: Operator): void {
+    this.#fates.begin(batch)
+    target.process(batch, this.#selection.all(batch.rows))
+    this.#fates.count(batch)
+  }
+}
+
+function rank(input: InputState): number {
+  return input.role === 'table' ? 0 : 1
+}
+
+function exhausted(block: QueuedBlock): boolean {
+  return block.content.kind === 'control' || block.row >= block.content.view.count
+}

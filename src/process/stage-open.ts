@@ -1,0 +1,127 @@
+/** Opening a stage: committed positions, readers, and stores restored from their changelogs. */
+import { must } from '../core/assert.ts'
+import type { Env } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
+import type { Log, Position, ReadFrom, Reader } from '../log/log.ts'
+import type { PipelineDefinition } from '../pipeline/definition.ts'
+import type { StageInput, StagePlan, StorePlan } from '../plan/plan.ts'
+import type { Start } from '../sources/source.ts'
+import { float64Codec, jsonCodec } from '../state/codecs.ts'
+import { MemoryStore } from '../state/memory.ts'
+import type { RestoreTarget } from '../state/restore.ts'
+import { restoreFromChangelog } from '../state/restore.ts'
+import { loadSnapshot } from '../state/snapshot.ts'
+import type { BuiltStage } from './operators/build.ts'
+import type { AnyStore, Task } from './task.ts'
+import type { TimeRecord } from './time/task-time.ts'
+import { partitionText } from './windows/window-keys.ts'
+
+export interface StageResources {
+  readonly env: Env
+  readonly log: Log
+  readonly stage: StagePlan
+  readonly definition: PipelineDefinition
+  readonly built: BuiltStage
+  readonly tasks: readonly Task[]
+  /** Folder of snapshots; undefined restores from changelogs alone. */
+  readonly snapshotDir: string | undefined
+}
+
+/** Puts tasks at their committed positions and gives a reader that stands there. */
+export async function openPositions(resources: StageResources): Promise<Reader> {
+  const { log, stage, tasks } = resources
+  const byPlace = new Map<string, Position>()
+  for (const position of await log.positions(stage.id)) {
+    byPlace.set(`${position.topic}/${position.partition}`, position)
+  }
+  const from: ReadFrom[] = []
+  for (const [index, input] of stage.inputs.entries()) {
+    for (const task of tasks) {
+      const { partition } = task
+      const position = byPlace.get(`${input.topic}/${partition}`)
+      const offset = position?.offset ?? (await firstOffset(log, input, partition))
+      task.startAt(index, offset, position !== undefined)
+      if (index === 0 && position !== undefined) task.restoreCounters(readMeta(position))
+      from.push({ topic: input.topic, partition, offset })
+    }
+  }
+  return log.reader(from)
+}
+
+/** What a stage keeps in the metadata of its first input's positions. */
+export function writeMeta(task: Task): string {
+  return JSON.stringify({ counters: task.counters })
+}
+
+function readMeta(position: Position): object {
+  if (position.meta === '') return {}
+  const meta: unknown = JSON.parse(position.meta)
+  const counters = typeof meta === 'object' && meta !== null && 'counters' in meta ? meta.counters : undefined
+  return typeof counters === 'object' && counters !== null ? counters : {}
+}
+
+async function firstOffset(log: Log, input: StageInput, partition: number): Promise<number> {
+  const start: Start = input.role === 'stream' || input.role === 'table' ? input.start : 'earliest'
+  if (typeof start === 'object') return log.topics.offsetAt(input.topic, partition, start.time)
+  const offsets = await log.topics.offsets(input.topic)
+  const own = must(offsets[partition], `the topic ${input.topic} has the partition ${partition}`)
+  return start === 'earliest' ? own.earliest : own.next
+}
+
+/** Fresh stores for every task, filled from snapshots and changelogs, and given to the operators. */
+export async function openStores(resources: StageResources): Promise<void> {
+  const { env, log, stage, tasks, snapshotDir } = resources
+  const targets: RestoreTarget[] = []
+  for (const plan of stage.stores) {
+    for (const task of tasks) {
+      const store = newStore(resources, plan, task)
+      task.stores.push({ changelog: plan.changelog, store })
+      const from =
+        snapshotDir === undefined ? 0 : loadSnapshot(env, snapshotDir, plan.changelog, task.partition, store)
+      targets.push({ changelog: plan.changelog, partition: task.partition, store, from })
+    }
+  }
+  await restoreFromChangelog(log, targets)
+  for (const task of tasks) if (task.timeStore !== undefined) task.time.load(task.timeStore)
+  for (const { plan, task, store } of windowStores(resources)) {
+    const { operator, shiftMs } = must(
+      resources.built.aggregates.find((aggregate) => aggregate.operator.node === plan.node),
+      'a window store has its aggregate',
+    )
+    operator.bind(task.partition, store, task.time.applied - shiftMs)
+  }
+}
+
+function* windowStores(
+  resources: StageResources,
+): Generator<{ plan: StorePlan; task: Task; store: MemoryStore<Float64Array> }> {
+  for (const [index, plan] of resources.stage.stores.entries()) {
+    if (plan.kind !== 'window') continue
+    for (const task of resources.tasks) {
+      const { store } = must(task.stores[index], 'stores are opened in the order of the plan')
+      yield { plan, task, store: store as MemoryStore<Float64Array> }
+    }
+  }
+}
+
+function newStore(resources: StageResources, plan: StorePlan, task: Task): AnyStore {
+  const { built, definition } = resources
+  const { name, node } = plan
+  const maxBytes = definition.stateBytes
+  if (plan.kind === 'time') {
+    const codec = jsonCodec<TimeRecord>()
+    task.timeStore = new MemoryStore({ name, codec, partitionKey: (key) => key, maxBytes })
+    return task.timeStore
+  }
+  if (plan.kind === 'table') {
+    const store = new MemoryStore({ name, codec: jsonCodec<object>(), partitionKey: (key) => key, maxBytes })
+    const tables = built.tables.get(node)
+    if (tables === undefined) throw new MillraceError('MR4015', `The store ${name} is of a table nobody uses.`)
+    tables[task.partition] = store
+    return store
+  }
+  const aggregate = built.aggregates.find(({ operator }) => operator.node === node)
+  if (aggregate === undefined) throw new MillraceError('MR4015', `The store ${name} is of an unknown aggregate.`)
+  const codec = float64Codec(aggregate.accumulators.length)
+  return new MemoryStore({ name, codec, partitionKey: partitionText, maxBytes })
+}

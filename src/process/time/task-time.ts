@@ -1,0 +1,128 @@
+/**
+ * Stream time of one task. Per stream input the watermark of the task's own source partition; per repartition input the
+ * vector of its upstream tasks' watermarks. Their minimum, the merged watermark, closes windows and judges nothing.
+ * All of it is state, committed with the positions it belongs to.
+ */
+import type { StageInput } from '../../plan/plan.ts'
+import type { Store } from '../../state/store.ts'
+
+/** What the store keeps; null stands for "none yet". */
+export interface TimeRecord {
+  readonly sources: readonly (number | null)[]
+  readonly vectors: readonly (readonly (number | null)[] | null)[]
+  readonly applied: number | null
+  readonly cursor: Cursor | null
+}
+
+/** Closing stopped in this aggregate, behind this key. */
+export interface Cursor {
+  readonly node: number
+  readonly key: string
+}
+
+const KEY = 'time'
+
+export class TaskTime {
+  readonly #inputs: readonly StageInput[]
+  /** By input: watermark of the task's own partition. */
+  readonly #sources: Float64Array
+  readonly #vectors: readonly (Float64Array | undefined)[]
+  #applied = -Infinity
+  #cursor: Cursor | undefined
+  #changed = false
+
+  constructor(inputs: readonly StageInput[]) {
+    this.#inputs = inputs
+    this.#sources = new Float64Array(inputs.length).fill(-Infinity)
+    this.#vectors = inputs.map((input) =>
+      input.role === 'repartition' ? new Float64Array(input.upstreams).fill(-Infinity) : undefined,
+    )
+  }
+
+  /** Windows are closed up to here. */
+  get applied(): number {
+    return this.#applied
+  }
+
+  /** Where closing up to `merged` stopped. */
+  get cursor(): Cursor | undefined {
+    return this.#cursor
+  }
+
+  /** Something of this is not in the store yet. */
+  get changed(): boolean {
+    return this.#changed
+  }
+
+  /** Smallest watermark over all that feeds this task; tables and replays have none. */
+  merged(): number {
+    let smallest = Infinity
+    for (let i = 0; i < this.#inputs.length; i++) {
+      const vector = this.#vectors[i]
+      if (vector !== undefined) for (const watermark of vector) smallest = Math.min(smallest, watermark)
+      else if (this.#inputs[i]!.role === 'stream') smallest = Math.min(smallest, this.#sources[i]!)
+    }
+    return smallest === Infinity ? -Infinity : smallest
+  }
+
+  source(input: number): number {
+    return this.#sources[input]!
+  }
+
+  raiseSource(input: number, watermark: number): void {
+    if (watermark <= this.#sources[input]!) return
+    this.#sources[input] = watermark
+    this.#changed = true
+  }
+
+  /** What an upstream task announced. Announcements that say less than an earlier one change nothing. */
+  announced(input: number, upstream: number, watermark: number): void {
+    const vector = this.#vectors[input]
+    const old = vector?.[upstream]
+    if (vector === undefined || old === undefined || watermark <= old) return
+    vector[upstream] = watermark
+    this.#changed = true
+  }
+
+  closedUpTo(watermark: number): void {
+    this.#applied = watermark
+    this.#cursor = undefined
+    this.#changed = true
+  }
+
+  stoppedAt(cursor: Cursor): void {
+    this.#cursor = cursor
+    this.#changed = true
+  }
+
+  save(store: Store<TimeRecord>): void {
+    if (!this.#changed) return
+    this.#changed = false
+    store.put(KEY, {
+      sources: [...this.#sources].map(orNull),
+      vectors: this.#vectors.map((vector) => (vector === undefined ? null : [...vector].map(orNull))),
+      applied: orNull(this.#applied),
+      cursor: this.#cursor ?? null,
+    })
+  }
+
+  /** Goes back to what the store holds. */
+  load(store: Store<TimeRecord>): void {
+    const record = store.get(KEY)
+    this.#changed = false
+    this.#sources.fill(-Infinity)
+    for (const vector of this.#vectors) vector?.fill(-Infinity)
+    this.#applied = record?.applied ?? -Infinity
+    this.#cursor = record?.cursor ?? undefined
+    if (record === undefined) return
+    for (let i = 0; i < this.#sources.length; i++) this.#sources[i] = record.sources[i] ?? -Infinity
+    this.#vectors.forEach((vector, input) => {
+      if (vector === undefined) return
+      for (let u = 0; u < vector.length; u++) vector[u] = record.vectors[input]?.[u] ?? -Infinity
+    })
+  }
+}
+
+function orNull(watermark: number): number | null {
+  return Number.isFinite(watermark) ? watermark : null
+}

@@ -1,0 +1,218 @@
+/**
+ * Tumbling windows with their aggregates. A row is late by its own watermark alone; the merged watermark of the task only
+ * closes windows and lets them go. Closing is work that can stop after any row and go on from the key it stopped at.
+ */
+import { MillraceError } from '../../errors.ts'
+import type { AggregateField, WindowSpec } from '../../pipeline/definition.ts'
+import type { Store } from '../../state/store.ts'
+import type { Selection } from '../batch.ts'
+import { storeKeyOf } from '../keys.ts'
+import type { Fanout, Fates, Operator } from '../operators/operator.ts'
+import { failed, UserFunction } from '../operators/operator.ts'
+import { typeOf } from '../operators/functions.ts'
+import type { RowBatch } from '../rows.ts'
+import { fieldGetter, RowList } from '../rows.ts'
+import { Accumulators } from './accumulators.ts'
+import { Emitter } from './emitter.ts'
+import { prefixEnd, startOf, startPrefix } from './window-keys.ts'
+
+export type WindowStore = Store<Float64Array>
+
+export interface AggregateNode {
+  readonly id: number
+  readonly name: string
+  readonly window: WindowSpec
+  readonly keyName: string
+  readonly fields: Readonly<Record<string, AggregateField>>
+}
+
+/** Rows a piece of work may still make before it must let a commit happen. */
+export interface WorkBudget {
+  rows: number
+}
+
+/** Bytes a dirty window adds to a commit, roughly. */
+const DIRTY = 256
+
+interface Windows {
+  readonly store: WindowStore
+  /** Starts of windows that have, or had, rows. */
+  readonly starts: Set<number>
+  /** Windows to emit again with the next commit. */
+  readonly dirty: Set<string>
+  /** Watermark up to which windows are closed. */
+  applied: number
+}
+
+export class Aggregate implements Operator {
+  readonly node: number
+  readonly #spec: WindowSpec
+  readonly #fates: Fates
+  readonly #late: Fanout
+  readonly #lateRows = new RowList()
+  readonly #accumulators: Accumulators
+  readonly #getters: readonly (((value: unknown) => unknown) | UserFunction | undefined)[]
+  readonly #fn: UserFunction
+  readonly #values: Float64Array
+  readonly #emitter: Emitter
+  readonly #tasks: (Windows | undefined)[] = []
+  #lastStart = Number.NaN
+  #lastPrefix = ''
+
+  constructor(node: AggregateNode, accumulators: Accumulators, fates: Fates, next: Fanout, late: Fanout) {
+    this.node = node.id
+    this.#spec = node.window
+    this.#fates = fates
+    this.#late = late
+    this.#accumulators = accumulators
+    this.#values = new Float64Array(accumulators.fields.length)
+    this.#fn = new UserFunction(node, () => undefined, fates)
+    this.#getters = Object.values(node.fields).map(({ of }) =>
+      of === undefined ? undefined : 'path' in of ? fieldGetter(of.path) : new UserFunction(node, of.fn, fates),
+    )
+    this.#emitter = new Emitter(node.keyName, node.window.sizeMs, accumulators, next)
+  }
+
+  /** How far the watermark of what comes out lags behind what goes in: no later row starts before it. */
+  get shiftMs(): number {
+    return this.#spec.latenessMs + this.#spec.sizeMs
+  }
+
+  /** Gives a task its store, and finds the windows in it. */
+  bind(task: number, store: WindowStore, applied: number): void {
+    const starts = new Set<number>()
+    for (const [key] of store.entries()) starts.add(startOf(key))
+    this.#tasks[task] = { store, starts, dirty: new Set(), applied }
+  }
+
+  /** Everything up to `applied` was closed before. */
+  closedUpTo(task: number, applied: number): void {
+    const windows = this.#tasks[task]
+    if (windows !== undefined) windows.applied = Math.max(windows.applied, applied)
+  }
+
+  /** The task's store went back to its last commit. */
+  rolledBack(task: number, applied: number): void {
+    const windows = this.#tasks[task]
+    if (windows !== undefined) this.bind(task, windows.store, applied)
+  }
+
+  stagedBytes(task: number): number {
+    return (this.#tasks[task]?.dirty.size ?? 0) * DIRTY
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const late = this.#lateRows
+    late.start(selection.count)
+    const { sizeMs, latenessMs, emit } = this.#spec
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const task = this.#tasks[batch.partition[row]!]
+      if (task === undefined) continue
+      const start = Math.floor(batch.timestamp[row]! / sizeMs) * sizeMs
+      const end = start + sizeMs
+      if (batch.watermark[row]! >= end + latenessMs) {
+        late.add(row)
+        this.#fates.late(batch, row)
+        continue
+      }
+      const key = batch.groupKey(row)
+      if (key === undefined) {
+        this.#fn.reject(batch, row, 'MR4004', 'The row has no key.')
+        continue
+      }
+      if (!this.#read(batch, row)) continue
+      if (start !== this.#lastStart) {
+        this.#lastStart = start
+        this.#lastPrefix = startPrefix(start)
+      }
+      const storeKey = this.#lastPrefix + storeKeyOf(key)
+      if (!this.#add(batch.partition[row]!, task, start, storeKey)) continue
+      if (emit === 'update' || end <= task.applied) task.dirty.add(storeKey)
+    }
+    this.#late.process(batch, late)
+  }
+
+  /**
+   * Closes and lets go what the watermark `to` allows. `after` is where the last call stopped. Returns the key it stopped
+   * at when the budget ran out, else undefined.
+   */
+  advance(index: number, to: number, after: string | undefined, budget: WorkBudget): string | undefined {
+    const task = this.#tasks[index]
+    if (task === undefined || to <= task.applied) return undefined
+    const { sizeMs, latenessMs, emit } = this.#spec
+    const due = [...task.starts].filter((start) => start + sizeMs <= to).toSorted((a, b) => a - b)
+    this.#emitter.begin(index, task.applied - this.shiftMs)
+    let last = after ?? ''
+    for (const start of due) {
+      const expires = start + sizeMs + latenessMs <= to
+      const closes = emit === 'close' && start + sizeMs > task.applied
+      if (!closes && !expires) continue
+      const prefix = startPrefix(start)
+      const from = expires || after === undefined || after < prefix ? prefix : `${after}\0`
+      for (const [key, value] of task.store.range(from, prefixEnd(prefix))) {
+        if (budget.rows-- <= 0) {
+          this.#emitter.end()
+          return last
+        }
+        last = key
+        const dirty = task.dirty.delete(key)
+        if (dirty || (closes && !(after !== undefined && key <= after))) this.#emitter.add(key, start, value)
+        if (expires) task.store.delete(key)
+      }
+      if (expires) task.starts.delete(start)
+    }
+    this.#emitter.end()
+    task.applied = to
+    return undefined
+  }
+
+  /** Emits windows that changed since the last commit: all of them on `update`, those already closed on `close`. */
+  flush(index: number): void {
+    const task = this.#tasks[index]
+    if (task === undefined || task.dirty.size === 0) return
+    this.#emitter.begin(index, task.applied - this.shiftMs)
+    for (const key of task.dirty) {
+      const value = task.store.get(key)
+      if (value !== undefined) this.#emitter.add(key, startOf(key), value)
+    }
+    task.dirty.clear()
+    this.#emitter.end()
+  }
+
+  /** Evaluates every field before any state changes; false when the row has left. */
+  #read(batch: RowBatch, row: number): boolean {
+    const { fields } = this.#accumulators
+    for (let i = 0; i < fields.length; i++) {
+      const get = this.#getters[i]
+      if (get === undefined) continue
+      const value = get instanceof UserFunction ? get.call(batch, row) : get(batch.values[row])
+      if (value === failed) return false
+      if (value === undefined || value === null) this.#values[i] = Number.NaN
+      else if (typeof value === 'number' && Number.isFinite(value)) this.#values[i] = value
+      else {
+        const got = typeof value === 'number' ? String(value) : typeOf(value)
+        this.#fn.reject(batch, row, 'MR4005', `The field ${fields[i]!.name} met ${got}.`)
+        return false
+      }
+    }
+    return true
+  }
+
+  #add(index: number, task: Windows, start: number, storeKey: string): boolean {
+    try {
+      let accumulator = task.store.touch(storeKey)
+      if (accumulator === undefined) {
+        accumulator = this.#accumulators.empty()
+        this.#accumulators.add(accumulator, this.#values)
+        task.store.put(storeKey, accumulator)
+        task.starts.add(start)
+      } else this.#accumulators.add(accumulator, this.#values)
+      return true
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error
+      this.#fates.fail(index, error)
+      return false
+    }
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * Snapshots bound how much changelog a restart reads. Each is made from the one before and the changelog behind it, never
+ * from live memory, so that making one stops nobody. The two newest are kept; one that cannot be read whole is passed
+ * over for the older one and a longer changelog.
+ */
+import { Arena } from '../core/arena.ts'
+import { must } from '../core/assert.ts'
+import type { Disk, DiskFile, Env } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import type { Log, Reader } from '../log/log.ts'
+import type { ChangelogEntry } from './changelog.ts'
+import { ChangelogReader, keyOf } from './changelog.ts'
+import type { Restorable } from './restore.ts'
+import type { SnapshotHeader, SnapshotPlace } from './snapshot-file.ts'
+import { openSnapshot, readChunks, readEntries, readHeader, SnapshotFileWriter } from './snapshot-file.ts'
+
+const kept = 2
+
+export interface MadeSnapshot extends SnapshotPlace {
+  readonly lsn: number
+  /** The changelog up to here is no longer needed for restoring. */
+  readonly offset: number
+  readonly bytes: number
+  readonly entries: number
+  /** The changelog up to here is not needed even if the newest snapshot turns out damaged; 0 for the first one. */
+  readonly spareOffset: number
+}
+
+/** Fills a store from the newest snapshot that is whole. Returns the offset at which its changelog goes on. */
+export function loadSnapshot(env: Env, dir: string, changelog: string, partition: number, store: Restorable): number {
+  const found = newestWhole(env.disk, dir, { changelog, partition })
+  if (found === undefined) return 0
+  const { file, header } = found
+  try {
+    // Verified a moment ago; a chunk that fails now means the disk is failing, and half a store must not live on.
+    for (const chunk of readChunks(file, header)) {
+      if (chunk === undefined) throw new MillraceError('MR4011', `The snapshot ${file.path} cannot be read twice.`)
+      store.restore(chunk)
+    }
+    return header.offset
+  } finally {
+    file.close()
+  }
+}
+
+/**
+ * Makes a snapshot of one store's partition from the newest one and the changelog up to its end, or about `mostBytes` of
+ * it. Undefined when there is nothing new. Throws MR4011 when changelog and snapshots do not reach each other.
+ */
+export async function snapshotOnce(
+  env: Env,
+  log: Log,
+  changelog: string,
+  partition: number,
+  dir: string,
+  mostBytes: number = 2 * limits.snapshotBytes,
+): Promise<MadeSnapshot | undefined> {
+  const place = { changelog, partition }
+  const previous = newestWhole(env.disk, dir, place)
+  try {
+    const from = previous?.header.offset ?? 0
+    const reader = await log.reader([{ topic: changelog, partition, offset: from }])
+    let delta: Delta
+    try {
+      delta = readDelta(reader, place, mostBytes)
+    } finally {
+      reader.close()
+    }
+    if (delta.offset <= from || delta.lsn === undefined) return undefined
+    const header = write(env.disk, dir, place, previous, delta, delta.lsn)
+    removeOld(env.disk, folderOf(dir, place))
+    const { lsn, offset, bytes, entries } = header
+    return { ...place, lsn, offset, bytes, entries, spareOffset: from }
+  } finally {
+    previous?.file.close()
+  }
+}
+
+/** A snapshot is due when restoring would read this much changelog. */
+export function snapshotDue(changelogBytes: number, snapshotBytes: number = limits.snapshotBytes): boolean {
+  return changelogBytes >= snapshotBytes
+}
+
+/** Watches changelogs and makes snapshots where they are due: what the snapshot thread runs, round by round. */
+export class SnapshotMaker {
+  readonly #env: Env
+  readonly #log: Log
+  readonly #dir: string
+  readonly #snapshotBytes: number
+  readonly #reader: Reader
+  readonly #arena = new Arena(limits.batchBytes)
+  /** Changelog bytes since the last snapshot. */
+  readonly #since = new Map<string, { readonly place: SnapshotPlace; bytes: number }>()
+
+  private constructor(env: Env, log: Log, dir: string, snapshotBytes: number, reader: Reader) {
+    this.#env = env
+    this.#log = log
+    this.#dir = dir
+    this.#snapshotBytes = snapshotBytes
+    this.#reader = reader
+  }
+
+  static async open(
+    env: Env,
+    log: Log,
+    dir: string,
+    changelogs: readonly { readonly topic: string; readonly partitions: number }[],
+    snapshotBytes: number = limits.snapshotBytes,
+  ): Promise<SnapshotMaker> {
+    const places = changelogs.flatMap(({ topic, partitions }) =>
+      Array.from({ length: partitions }, (_, partition) => ({ changelog: topic, partition })),
+    )
+    const from = places.map((place) => {
+      const newest = newestWhole(env.disk, dir, place)
+      newest?.file.close()
+      return { topic: place.changelog, partition: place.partition, offset: newest?.header.offset ?? 0 }
+    })
+    return new SnapshotMaker(env, log, dir, snapshotBytes, await log.reader(from))
+  }
+
+  /** Makes the snapshots that are due. */
+  async round(): Promise<readonly MadeSnapshot[]> {
+    this.#measure()
+    const made: MadeSnapshot[] = []
+    for (const entry of this.#since.values()) {
+      if (!snapshotDue(entry.bytes, this.#snapshotBytes)) continue
+      const { changelog, partition } = entry.place
+      const snapshot = await snapshotOnce(this.#env, this.#log, changelog, partition, this.#dir)
+      entry.bytes = 0
+      if (snapshot !== undefined) made.push(snapshot)
+    }
+    return made
+  }
+
+  /** Resolves when the next round may find something. */
+  wait(signal: AbortSignal): Promise<void> {
+    return this.#reader.wait(signal)
+  }
+
+  close(): void {
+    this.#reader.close()
+  }
+
+  #measure(): void {
+    for (;;) {
+      const next = this.#reader.next(this.#arena)
+      if (next.result === 'caught-up') return
+      if (next.result === 'arena-full') this.#arena.reset()
+      else if (next.result === 'corrupt') throw next.error
+      else if (next.result === 'gone') {
+        const { topic, partition, earliest } = next
+        this.#reader.seek({ topic, partition, offset: earliest })
+      } else this.#count(next.topic, next.partition, next.bytes.length)
+    }
+  }
+
+  #count(changelog: string, partition: number, bytes: number): void {
+    const id = `${changelog}/${partition}`
+    const entry = this.#since.get(id)
+    if (entry === undefined) this.#since.set(id, { place: { changelog, partition }, bytes })
+    else entry.bytes += bytes
+  }
+}
+
+interface Whole {
+  readonly file: DiskFile
+  readonly header: SnapshotHeader
+}
+
+interface Delta {
+  /** Last entry per key. */
+  readonly entries: ReadonlyMap<string, ChangelogEntry>
+  readonly offset: number
+  readonly lsn: number | undefined
+}
+
+function folderOf(dir: string, place: SnapshotPlace): string {
+  return `${dir}/${place.changelog}/${place.partition}`
+}
+
+/** Snapshot files, newest first. */
+function snapshotFiles(disk: Disk, folder: string): string[] {
+  if (!disk.exists(folder)) return []
+  const named = disk.list(folder).map(({ name }) => ({ name, lsn: Number(/^(\d+)\.snap$/.exec(name)?.[1] ?? NaN) }))
+  return named
+    .filter(({ lsn }) => !Number.isNaN(lsn))
+    .toSorted((a, b) => b.lsn - a.lsn)
+    .map(({ name }) => name)
+}
+
+/** The newest snapshot whose every byte is as it was written; its file is open. */
+function newestWhole(disk: Disk, dir: string, place: SnapshotPlace): Whole | undefined {
+  const folder = folderOf(dir, place)
+  for (const name of snapshotFiles(disk, folder)) {
+    const file = openSnapshot(disk, `${folder}/${name}`)
+    if (file === undefined) continue
+    const header = readHeader(file, place)
+    if (header !== undefined && isWhole(file, header)) return { file, header }
+    file.close()
+  }
+  return undefined
+}
+
+function isWhole(file: DiskFile, header: SnapshotHeader): boolean {
+  for (const chunk of readChunks(file, header)) if (chunk === undefined) return false
+  return true
+}
+
+function readDelta(reader: Reader, place: SnapshotPlace, mostBytes: number): Delta {
+  const entries = new Map<string, ChangelogEntry>()
+  const arena = new Arena(limits.batchBytes)
+  let offset = 0
+  let lsn: number | undefined
+  for (let bytes = 0; bytes < mostBytes; ) {
+    const next = reader.next(arena)
+    if (next.result === 'caught-up') break
+    if (next.result === 'arena-full') arena.reset()
+    else if (next.result === 'corrupt') throw next.error
+    else if (next.result === 'gone') {
+      const what = `The changelog ${place.changelog}, partition ${place.partition}, begins at offset ${next.earliest}, and no valid snapshot reaches it.`
+      throw new MillraceError('MR4011', what)
+    } else {
+      // The arena is used again: what is kept must be a copy.
+      const changes = new ChangelogReader(next.bytes.slice())
+      for (let entry = changes.next(); entry !== undefined; entry = changes.next()) entries.set(keyOf(entry), entry)
+      offset = next.nextOffset
+      lsn = next.lsn
+      bytes += next.bytes.length
+    }
+  }
+  return { entries, offset, lsn }
+}
+
+function write(
+  disk: Disk,
+  dir: string,
+  place: SnapshotPlace,
+  previous: Whole | undefined,
+  delta: Delta,
+  lsn: number,
+): SnapshotHeader {
+  const folder = folderOf(dir, place)
+  makeFolder(disk, dir, place)
+  const temporary = `${folder}/snapshot.tmp`
+  if (disk.exists(temporary)) disk.unlink(temporary)
+  const file = disk.open(temporary, 'create')
+  try {
+    const writer = new SnapshotFileWriter(file, place)
+    for (const entry of merged(previous, delta.entries)) writer.add(entry)
+    const header = writer.finish(lsn, delta.offset)
+    disk.rename(temporary, `${folder}/${lsn}.snap`)
+    disk.fsyncDir(folder)
+    return header
+  } finally {
+    file.close()
+  }
+}
+
+/** A name is durable only when the folder that holds it is synced, up to the one that was there before. */
+function makeFolder(disk: Disk, dir: string, place: SnapshotPlace): void {
+  const folder = folderOf(dir, place)
+  if (disk.exists(folder)) return
+  disk.mkdir(folder)
+  disk.fsyncDir(`${dir}/${place.changelog}`)
+  disk.fsyncDir(dir)
+}
+
+/** Entries of both in key order, the delta's where both have the key, tombstones left out. */
+function* merged(previous: Whole | undefined, delta: ReadonlyMap<string, ChangelogEntry>): Generator<ChangelogEntry> {
+  const keys = [...delta.keys()].toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0))
+  let i = 0
+  if (previous !== undefined) {
+    for (const old of readEntries(previous.file, previous.header)) {
+      const key = keyOf(old)
+      for (; i < keys.length && keys[i]! < key; i++) yield* live(delta.get(keys[i]!))
+      if (!delta.has(key)) yield old
+    }
+  }
+  for (; i < keys.length; i++) yield* live(delta.get(keys[i]!))
+}
+
+function* live(entry: ChangelogEntry | undefined): Generator<ChangelogEntry> {
+  if (must(entry, 'an entry per key').value !== undefined) yield entry!
+}
+
+function removeOld(disk: Disk, folder: string): void {
+  for (const name of snapshotFiles(disk, folder).slice(kept)) disk.unlink(`${folder}/${name}`)
+  disk.fsyncDir(folder)
+}
