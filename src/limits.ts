@@ -28,6 +28,11 @@ export const limits = {
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 30_000,
   connections: 4_096,
+  /** Bodies being received by all connections together; past it the answer is 429. */
+  receivingBytes: 256 * MiB,
+  /** A body that arrives more slowly than this, on average after the first seconds, is given up. */
+  bodyBytesPerSecond: 1 * KiB,
+  bodyGraceMs: 5_000,
   /** Ingest requests waiting for their commit, in bytes, per worker; past it the answer is 429. */
   ingestQueueBytes: 64 * MiB,
 
@@ -44,6 +49,8 @@ export const limits = {
   segmentBytes: 64 * MiB,
   checkpointBytes: 64 * MiB,
   topicNameBytes: 200,
+  /** Name of a pipeline, an operator or a sink; topics are called after several of them. */
+  nameBytes: 64,
   partitions: 1_024,
 
   producerSessionMs: 7 * 24 * 60 * 60 * 1000,
@@ -64,6 +71,8 @@ export const limits = {
   /** A sink that fails is tried again after this, doubled each time up to the longest, with jitter. */
   deliverBackoffMs: 100,
   deliverBackoffMaxMs: 30_000,
+  /** How long a delivery under way may hold up the closing of its sink. */
+  deliverCloseMs: 5_000,
   /** What retention spares for a sink that does not take it, where the sink does not say. */
   holdMs: 7 * 24 * 60 * 60 * 1000,
   holdBytes: 4 * 1024 * MiB,
@@ -75,4 +84,5 @@ if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit mu
 if (limits.eventBytes * 2 > limits.taskStageBytes) throw new Error('a task must be able to stage at least two of the largest events')
 if (limits.commitBytes * 2 > limits.segmentBytes) throw new Error('a segment must hold at least two of the largest commits')
 if (2 * limits.bodyInflatedBytes + 24 * limits.bodyEvents + limits.bodyLetterBytes + limits.bodyAnswerBytes > limits.commitBytes) throw new Error('a commit must hold the largest body: values, keys as long as them, lengths and timestamps')
+if (limits.bodyBytes > limits.receivingBytes) throw new Error('the largest body must fit what may be received')
 if (limits.bodyBytes > limits.ingestQueueBytes) throw new Error('the ingest queue must hold at least the largest body')

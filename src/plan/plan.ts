@@ -56,6 +56,8 @@ export interface StageOutput {
   readonly topic: string
   readonly role: 'repartition' | 'output' | 'topic'
   readonly partitions: number
+  /** Repartition: the keyBy or enrich node whose `key`, applied to the rows, gives the records' keys. Others: the rows' own. */
+  readonly keyedBy?: number
 }
 
 export interface StorePlan {

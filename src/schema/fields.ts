@@ -1,0 +1,103 @@
+/** The field tree of a JSON Schema: what operators, sinks and errors know of an event's shape before there is one. */
+import type { Field, FieldType } from './schema.ts'
+
+type Json = Readonly<Record<string, unknown>>
+type Members = Record<string, Field>
+
+const unknownField: Field = { type: 'unknown', optional: false }
+const types: readonly FieldType[] = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'null']
+
+export function fieldsOf(schema: Json): Field {
+  return fieldOf(schema, schema, new Set())
+}
+
+function fieldOf(schema: unknown, root: Json, open: ReadonlySet<unknown>): Field {
+  if (!isJson(schema) || open.has(schema)) return unknownField
+  const inside = new Set(open).add(schema)
+  if (typeof schema['$ref'] === 'string') return fieldOf(target(schema['$ref'], root), root, inside)
+  for (const keyword of ['anyOf', 'oneOf']) {
+    const branches = schema[keyword]
+    if (Array.isArray(branches)) return union(branches.map((branch) => fieldOf(branch, root, inside)))
+  }
+  if (Array.isArray(schema['allOf'])) {
+    const parts = schema['allOf'].map((part) => fieldOf(part, root, inside))
+    return intersection(schema['properties'] === undefined ? parts : [...parts, own(schema, root, inside)])
+  }
+  return own(schema, root, inside)
+}
+
+function own(schema: Json, root: Json, open: ReadonlySet<unknown>): Field {
+  const type = typeOf(schema)
+  const properties = schema['properties']
+  if (type !== 'object' || !isJson(properties) || isOpen(schema)) return { type, optional: false }
+  const required: readonly unknown[] = Array.isArray(schema['required']) ? schema['required'] : []
+  const fields: Members = {}
+  for (const [name, member] of Object.entries(properties)) {
+    fields[name] = { ...fieldOf(member, root, open), optional: !required.includes(name) }
+  }
+  return { type, optional: false, fields }
+}
+
+/** Other fields than those listed are said to be welcome. Where nothing is said they pass, but nobody means to read them. */
+function isOpen(schema: Json): boolean {
+  const more = schema['additionalProperties']
+  return (more !== undefined && more !== false) || schema['patternProperties'] !== undefined
+}
+
+function typeOf(schema: Json): FieldType {
+  const { type } = schema as { readonly type?: unknown }
+  if (types.includes(type as FieldType)) return type as FieldType
+  if (type !== undefined) return 'unknown'
+  if (schema['properties'] !== undefined) return 'object'
+  const values = Array.isArray(schema['enum']) ? schema['enum'] : 'const' in schema ? [schema['const']] : []
+  const found = new Set(values.map(typeOfValue))
+  return found.size === 1 ? [...found][0]! : 'unknown'
+}
+
+function typeOfValue(value: unknown): FieldType {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  const type = typeof value
+  return type === 'string' || type === 'number' || type === 'boolean' || type === 'object' ? type : 'unknown'
+}
+
+/** A field of one branch is a field of the union; it is optional unless all branches have and need it. */
+function union(branches: readonly Field[]): Field {
+  const type = same(branches.map((branch) => branch.type)) ?? 'unknown'
+  if (type !== 'object' || branches.some(({ fields }) => fields === undefined)) return { type, optional: false }
+  const names = new Set(branches.flatMap(({ fields }) => Object.keys(fields!)))
+  const fields: Members = {}
+  for (const name of names) {
+    const found = branches.map((branch) => branch.fields![name]).filter((field) => field !== undefined)
+    const optional = found.length < branches.length || found.some((field) => field.optional)
+    fields[name] = { ...union(found), optional }
+  }
+  return { type, optional: false, fields }
+}
+
+function intersection(parts: readonly Field[]): Field {
+  const fields: Members = {}
+  for (const part of parts) {
+    if (part.fields === undefined) return { type: same(parts.map(({ type }) => type)) ?? 'unknown', optional: false }
+    Object.assign(fields, part.fields)
+  }
+  return { type: 'object', optional: false, fields }
+}
+
+function same<T>(values: readonly T[]): T | undefined {
+  return values.every((value) => value === values[0]) ? values[0] : undefined
+}
+
+function target(ref: string, root: Json): unknown {
+  if (!ref.startsWith('#')) return undefined
+  let at: unknown = root
+  for (const part of ref.slice(1).split('/').slice(1)) {
+    if (!isJson(at)) return undefined
+    at = at[decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')]
+  }
+  return at
+}
+
+function isJson(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
