@@ -4,6 +4,13 @@ import type { IncomingHttpHeaders } from 'node:http'
 import type { BodyFormat, ProducerRef, Refusal } from '../../process/ingest-request.ts'
 import type { Encoding } from './receive.ts'
 
+const lineTypes = [
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+  'application/x-jsonlines',
+]
+
 /** `application/json` or `application/x-ndjson`, in UTF-8. */
 export function formatOf(contentType: string | undefined): BodyFormat | Refusal {
   const [type = '', ...parameters] = (contentType ?? '').toLowerCase().split(';')
@@ -12,13 +19,7 @@ export function formatOf(contentType: string | undefined): BodyFormat | Refusal 
     .find((parameter) => parameter.startsWith('charset='))
   const utf8 = charset === undefined || /^charset="?utf-?8"?$/.test(charset)
   if (utf8 && type.trim() === 'application/json') return 'json'
-  if (
-    utf8 &&
-    /^application\/(x-)?(nd|nl)?json(l|lines|-seq)?$/.test(type.trim()) &&
-    type.trim() !== 'application/json-seq'
-  ) {
-    return 'ndjson'
-  }
+  if (utf8 && lineTypes.includes(type.trim())) return 'ndjson'
   const sent =
     contentType === undefined ? 'no content type' : `the content type ${quoted(contentType)}`
   return { code: 'MR1034', what: `The request has ${sent}.` }
