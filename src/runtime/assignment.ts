@@ -1,11 +1,11 @@
-import type { Plan } from '../plan/plan.ts'
+import type { MergedPlan } from '../plan/merge.ts'
 
 /** All tasks of one runner (an ingest, a stage, a deliver) that live on one worker. */
 export interface RunnerShare {
   readonly kind: 'ingest' | 'stage' | 'deliver'
   /** The ingest's, stage's or deliver's id in the plan. */
   readonly id: string
-  /** The pipeline that defines it; for an ingest the first one that declares its topic. */
+  /** The pipeline whose definition it runs by; for an ingest that several declare, one of them. */
   readonly pipeline: string
   readonly partitions: readonly number[]
 }
@@ -21,14 +21,14 @@ interface Unit {
 }
 
 /**
- * Spreads the tasks of all plans over the workers. The same plans and the same number of workers give the same answer, so
+ * Spreads the tasks of all pipelines over the workers. The same plans and the same number of workers give the same answer, so
  * that a restart finds every task where it was. The tasks of one stage differ by at most one between workers. A deliver
  * stays whole: one writer per sink makes one transaction of what two would make two of.
  */
-export function assign(plans: readonly Plan[], workers: number): Assignment {
+export function assign(merged: MergedPlan, workers: number): Assignment {
   const loads = new Array<number>(workers).fill(0)
   const shares: RunnerShare[][] = loads.map(() => [])
-  for (const unit of unitsOf(plans)) {
+  for (const unit of unitsOf(merged)) {
     const owned: number[][] = loads.map(() => [])
     const groups =
       unit.kind === 'deliver' ? [range(unit.partitions)] : range(unit.partitions).map((p) => [p])
@@ -45,19 +45,13 @@ export function assign(plans: readonly Plan[], workers: number): Assignment {
   return shares
 }
 
-/** An ingest that several pipelines declare runs once. */
-function unitsOf(plans: readonly Plan[]): Unit[] {
-  const units: Unit[] = []
-  const seen = new Set<string>()
-  for (const plan of plans) {
-    const of = (kind: Unit['kind'], id: string, partitions: number): void => {
-      if (!seen.has(id)) units.push({ kind, id, pipeline: plan.pipeline, partitions })
-      seen.add(id)
-    }
-    for (const ingest of plan.ingests) of('ingest', ingest.id, ingest.partitions)
-    for (const stage of plan.stages) of('stage', stage.id, stage.partitions)
-    for (const deliver of plan.delivers) {
-      if (deliver.servePath === undefined) of('deliver', deliver.id, deliver.partitions)
+function unitsOf({ plans, ingests }: MergedPlan): Unit[] {
+  const units: Unit[] = ingests.map(({ id, pipeline, partitions }) => ({ kind: 'ingest', id, pipeline, partitions }))
+  for (const { pipeline, stages, delivers } of plans) {
+    for (const { id, partitions } of stages) units.push({ kind: 'stage', id, pipeline, partitions })
+    for (const { id, partitions, servePath } of delivers) {
+      // Main serves those from the topic itself.
+      if (servePath === undefined) units.push({ kind: 'deliver', id, pipeline, partitions })
     }
   }
   return units

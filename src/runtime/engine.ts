@@ -5,6 +5,8 @@ import { MillraceError } from '../errors.ts'
 import { LogClient } from '../log/embedded/index.ts'
 import type { Log } from '../log/log.ts'
 import type { Logger } from '../observe/logger.ts'
+import { mergePlans } from '../plan/index.ts'
+import type { MergedPlan } from '../plan/merge.ts'
 import type { Plan } from '../plan/plan.ts'
 import { deferred } from './deferred.ts'
 import { WatermarkBoard } from '../process/time/board.ts'
@@ -41,6 +43,7 @@ export class Engine {
   readonly inputs: EngineInputs
   readonly log: Log
   readonly plans: readonly Plan[]
+  readonly merged: MergedPlan
   readonly assignment: Assignment
   readonly pool: WorkerPool
   readonly reports: Reports
@@ -82,7 +85,8 @@ export class Engine {
     this.#pipelines = admitted.pipelines
     this.#startedAt = env.clock.monotonic()
     this.ended = this.#end.promise
-    this.assignment = assign(admitted.plans, config.workers)
+    this.merged = mergePlans(admitted.plans)
+    this.assignment = assign(this.merged, config.workers)
     this.pool = new WorkerPool({
       env,
       config,

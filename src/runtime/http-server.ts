@@ -10,6 +10,8 @@ import { limits } from '../limits.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { Engine } from './engine.ts'
 import { observeEngine } from './facts.ts'
+import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './http/index.ts'
+import type { IngestRoutesOptions } from './http/index.ts'
 import { socketName } from './socket.ts'
 
 export interface HttpServer {
@@ -22,7 +24,20 @@ export interface HttpServer {
 export async function serveHttp(engine: Engine): Promise<HttpServer> {
   const { config } = engine.inputs
   const local = new WeakSet<Socket>()
-  const app = newApp()
+  const pushes = engine.merged.ingests.filter(({ how }) => how === 'push')
+  const topics = [...new Set(pushes.map(({ topic }) => topic))]
+  const paths = pushes.flatMap(({ path, topic }) => (path === undefined ? [] : [{ path, topic }]))
+  const app = newApp(paths)
+  ingestRoutes(app, {
+    env: engine.inputs.env,
+    gateway: {
+      topics: () => topics,
+      submit: (topic, request) => engine.ingest.submit(`ingest/${topic}`, request),
+    },
+    paths,
+    host: config.host,
+    trusted: (request) => local.has(request.socket),
+  })
   adminRoutes(app, {
     log: engine.log,
     plans: () => engine.plans,
@@ -50,11 +65,12 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
   }
 }
 
-function newApp(): FastifyInstance {
+function newApp(paths: IngestRoutesOptions['paths']): FastifyInstance {
   const app = fastify({
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestTimeoutMs,
     forceCloseConnections: 'idle',
+    clientErrorHandler: answerClientError,
     routerOptions: { maxParamLength: 1_024 },
     http: {
       maxHeaderSize: limits.headerBytes,
@@ -62,13 +78,17 @@ function newApp(): FastifyInstance {
       connectionsCheckingInterval: 1_000,
     },
   })
-  app.server.maxConnections = limits.connections
+  boundConnections(app.server)
   app.setErrorHandler((error, _request, reply) => {
     const told = asMillraceError(error)
     if (told.kind === 'unavailable') reply.header('retry-after', '1')
     return reply.code(told.status).send({ error: told.toJSON() })
   })
   app.setNotFoundHandler((request, reply) => {
+    const wrong = wrongMethod(app, paths, request)
+    if (wrong !== undefined) {
+      return reply.code(wrong.error.status).header('allow', wrong.allow).send({ error: wrong.error.toJSON() })
+    }
     const error = new MillraceError(
       'MR6010',
       `There is no ${request.method} ${request.url.slice(0, 200)}.`,

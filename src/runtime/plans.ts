@@ -51,32 +51,21 @@ export function admitPlans(planned: readonly Planned[]): Admitted {
 /** Creates what the plans need and is not there. A pipeline whose topics cannot be had is left out, alone. */
 export async function createTopics(log: Log, admitted: Admitted): Promise<Admitted> {
   const failed = new Map<string, unknown>()
-  for (const plan of admitted.plans) {
+  for (const { role: _, ...spec } of mergePlans(admitted.plans).topics) {
     try {
-      for (const { name, kind, partitions, retentionMs, retentionBytes, labels } of plan.topics) {
-        await log.topics.create({
-          name,
-          kind,
-          partitions,
-          ...(retentionMs === undefined ? {} : { retentionMs }),
-          ...(retentionBytes === undefined ? {} : { retentionBytes }),
-          ...(labels === undefined ? {} : { labels }),
-        })
-      }
+      await log.topics.create(spec)
     } catch (error) {
-      failed.set(plan.hash, error)
+      const users = admitted.plans.filter(({ topics }) => topics.some(({ name }) => name === spec.name))
+      for (const { pipeline } of users) failed.set(pipeline, error)
     }
   }
-  if (failed.size === 0) return admitted
-  const urlOf = (hash: string | undefined): string =>
-    admitted.modules.find((m) => m.hash === hash)?.url ?? ''
   return {
-    plans: admitted.plans.filter(({ hash }) => !failed.has(hash)),
-    modules: admitted.modules.filter(({ hash }) => !failed.has(hash)),
-    pipelines: admitted.pipelines.map((pipeline) => {
-      const plan = admitted.plans.find(({ hash }) => hash === pipeline.planHash)
-      if (plan === undefined || !failed.has(plan.hash)) return pipeline
-      return refused(plan, urlOf(plan.hash), failed.get(plan.hash))
+    plans: admitted.plans.filter(({ pipeline }) => !failed.has(pipeline)),
+    modules: admitted.modules.filter(({ pipeline }) => !failed.has(pipeline)),
+    pipelines: admitted.pipelines.map((status) => {
+      const plan = admitted.plans.find(({ pipeline }) => pipeline === status.name)
+      if (plan === undefined || !failed.has(status.name)) return status
+      return refused(plan, status.url, failed.get(status.name))
     }),
   }
 }

@@ -1,16 +1,11 @@
-import { createRequire } from 'node:module'
-import { availableParallelism, totalmem } from 'node:os'
-import { realEnv } from '../core/env/real/index.ts'
-import { MillraceError } from '../errors.ts'
-import { stderrLogger } from '../observe/logger.ts'
-import { resolveConfig } from './config.ts'
+import type { MillraceError } from '../errors.ts'
 import type { EngineOptions } from './config.ts'
-import { Engine as Supervisor } from './engine.ts'
-import { serveHttp } from './http-server.ts'
-import type { HttpServer } from './http-server.ts'
-import { LocalProducer } from './producer.ts'
 import type { Produced } from './producer.ts'
 import type { EngineStatus } from './status.ts'
+
+export type { EngineOptions, LogLevel } from './config.ts'
+export type { Produced } from './producer.ts'
+export type { EngineStatus, PipelineStatus, WorkerStatus } from './status.ts'
 
 /** A running engine. */
 export interface Engine {
@@ -39,42 +34,7 @@ export async function start(
   urls: string | URL | readonly (string | URL)[],
   options: EngineOptions = {},
 ): Promise<Engine> {
-  const machine = { cores: availableParallelism(), memoryBytes: totalmem(), cwd: process.cwd() }
-  const config = resolveConfig(options, machine)
-  const list = Array.isArray(urls) ? (urls as readonly (string | URL)[]) : [urls as string | URL]
-  const engine = await Supervisor.open({
-    env: realEnv(),
-    config,
-    urls: list.map(String),
-    version: version(),
-    logger: stderrLogger(config.logLevel),
-  })
-  let server: HttpServer
-  try {
-    server = await serveHttp(engine)
-  } catch (error) {
-    await engine.stop()
-    throw error
-  }
-  engine.run(server.url)
-  const over = new AbortController()
-  void engine.ended.then(() => over.abort())
-  const producer = new LocalProducer(engine.inputs.env, over.signal, (ingest, request) =>
-    engine.ingest.submit(ingest, request),
-  )
-  return {
-    url: server.url,
-    ready: engine.ready,
-    ended: engine.ended,
-    produce: (topic, events) => producer.produce(topic, events),
-    status: () => engine.status(),
-    stop: async () => {
-      await server.close()
-      await engine.stop()
-    },
-  }
-}
-
-function version(): string {
-  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version
+  // Loaded only here: pipelines import this package too, in every worker, and need none of the engine.
+  const { launch } = await import('./launch.ts')
+  return launch(Array.isArray(urls) ? urls.map(String) : [String(urls)], options)
 }

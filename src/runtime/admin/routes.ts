@@ -6,6 +6,7 @@ import type { Plan } from '../../plan/plan.ts'
 import type { TaskReport } from '../../process/runner.ts'
 import type { EngineStatus } from '../status.ts'
 import { refusalOf } from './guard.ts'
+import { ledgerOf } from './ledger.ts'
 import { dropLetters, letterJson, openLetter, openLetters, replayLetters } from './letters.ts'
 import { describeTopic, lagOf, listTopics, topicNamed } from './topics.ts'
 
@@ -40,6 +41,7 @@ export function adminRoutes(app: FastifyInstance, context: AdminContext): void {
   app.get('/admin/status', () => context.status())
   app.get('/admin/plan', () => context.plans())
   app.get('/admin/tasks', async () => ({ tasks: await context.reports() }))
+  app.get('/admin/ledger', () => ledgerOf(context.log, context.plans()))
   app.get('/admin/lag', () => lagOf(context.log, context.plans()))
   for (const action of ['pause', 'resume'] as const) {
     app.post(`/admin/${action}`, (request) => {
