@@ -197,6 +197,16 @@ describe('a request', () => {
     expect(await outcome(get(realNet(), `http://127.0.0.1:${port}/`))).toBe('unknown')
   })
 
+  test('ends as unknown where that happens on a connection that stood already', async () => {
+    const port = await serve((request, response) => {
+      if (request.url === '/first') response.end()
+      else request.socket.destroy()
+    })
+    const net = realNet()
+    expect(await outcome(get(net, `http://127.0.0.1:${port}/first`))).toBe('200')
+    expect(await outcome(get(net, `http://127.0.0.1:${port}/second`))).toBe('unknown')
+  })
+
   test('ends as unknown where the answer is cut off, or longer than the bound', async () => {
     const port = await serve((request, response) => {
       response.writeHead(200, { 'content-length': '1001' })

@@ -120,6 +120,19 @@ describe('a power cut', () => {
     expect(Object.keys(counts).sort()).toEqual(['1', '19', '9', 'garbage'])
   })
 
+  test('changes sides only where a sector begins', () => {
+    const edges = new Set<number>()
+    for (let seed = 0; seed < 100; seed++) {
+      const { world, env, file } = stage(seed)
+      file.write(new Uint8Array(1700).fill(9), 100)
+      const content = after(world, env, 'power')
+      if (content === undefined || content.some((byte) => byte !== 1 && byte !== 9)) continue
+      // A prefix is cut anywhere; where old bytes stand before new ones it was sectors.
+      for (let i = 101; i < 1799; i++) if (content[i - 1] === 1 && content[i] === 9) edges.add(i)
+    }
+    expect([...edges].toSorted((a, b) => a - b)).toEqual([512, 1024, 1536])
+  })
+
   test('can take a new file whose bytes were synced but whose name was not', () => {
     const counts = tally(100, (seed) => {
       const { world, env, disk } = stage(seed)
@@ -164,6 +177,18 @@ describe('a power cut', () => {
     })
     expect(Object.keys(counts).sort()).toEqual(['/data/file', '/other/file'])
     expect(counts['/other/file']).toBeGreaterThan(50)
+  })
+
+  test('never puts an older name over a newer one, whichever directory is synced first', () => {
+    const { world, env, disk } = stage(1)
+    disk.mkdir('/other')
+    disk.fsyncDir('/')
+    disk.open('/other/file', 'create').close()
+    disk.rename(path, '/other/file')
+    disk.fsyncDir('/data')
+    disk.fsyncDir('/other')
+    env.crash('power')
+    expect(world.disk().contents().get('/other/file')?.length).toBe(2000)
   })
 
   test('ends every process on the machine and no other', () => {

@@ -110,6 +110,23 @@ describe('a simulation', () => {
     expect(() => env.disk.exists('/')).toThrow('is dead')
   })
 
+  test('ends the threads of a process with it, and a thread alone', async () => {
+    const world = new Simulation({ seed: 1 })
+    const env = world.env('p')
+    const fired: string[] = []
+    const threads = ['a', 'b'].map((name) => env.thread(name))
+    for (const thread of threads) thread.timers.after(5, () => fired.push(thread.label))
+    env.timers.after(5, () => fired.push(env.label))
+    threads[0]?.crash('kill')
+    await world.advance(5)
+    expect(fired.toSorted()).toEqual(['p#1', 'p#1/b'])
+    threads[1]?.timers.after(5, () => fired.push('too late'))
+    env.crash('kill')
+    await world.run()
+    expect(fired).not.toContain('too late')
+    expect(threads.map(({ alive }) => alive)).toEqual([false, false])
+  })
+
   test('lets timers come due while threads only yield', async () => {
     const world = new Simulation({ seed: 1 })
     const env = world.env('p')
