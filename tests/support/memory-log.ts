@@ -124,6 +124,7 @@ export class MemoryLog implements Log {
         return found?.baseOffset ?? this.next(name, partition)
       },
       hold: async () => {},
+      trim: async (name, partition, before) => this.cut(name, partition, before),
     }
   }
 }

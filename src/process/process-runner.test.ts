@@ -1,0 +1,183 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { avg, count, max, min, pipeline, sum, tumbling } from '../index.ts'
+import type { PipelineDefinition } from '../index.ts'
+import { StageWorld } from '../../tests/support/stage-world.ts'
+import type { ModelEvent } from '../../tests/support/window-model.ts'
+import { windowsOf } from '../../tests/support/window-model.ts'
+
+const day = 24 * 60 * 60 * 1000
+const base = Date.UTC(2024, 0, 1)
+const Event = {
+  type: 'object',
+  properties: { user: { type: 'string' }, page: { type: 'string' }, time: { type: 'number' }, value: { type: 'number' } },
+  required: ['user', 'page', 'time'],
+} as const
+
+interface Shape {
+  readonly partitions: number
+  readonly size: number
+  readonly lateness: number
+  readonly bound: number
+  readonly emit: 'close' | 'update'
+  readonly repartition: boolean
+}
+
+function windows({ partitions, size, lateness, bound, emit, repartition }: Shape): PipelineDefinition {
+  return pipeline('p', { partitions }, (p) => {
+    const events = p.stream('events', {
+      schema: Event,
+      key: 'user',
+      time: 'time',
+      bound: `${bound}ms`,
+      future: '9000d',
+      idle: '100d',
+    })
+    const keyed = repartition ? events.keyBy('page') : events.keyBy('user')
+    const results = keyed.window(tumbling(`${size}ms`), { lateness: `${lateness}ms`, emit }).aggregate('out', {
+      count: count(),
+      sum: sum('value'),
+      avg: avg((e) => e.value),
+      min: min('value'),
+      max: max('value'),
+    })
+    results.to(p.topic('results'))
+    results.late().to(p.topic('late'))
+  })
+}
+
+const shapes = fc.record({
+  partitions: fc.constantFrom(1, 2, 4),
+  size: fc.constantFrom(10, 100),
+  lateness: fc.constantFrom(0, 0, 15, 150),
+  bound: fc.constantFrom(0, 20),
+  emit: fc.constantFrom('close' as const, 'close' as const, 'update' as const),
+  repartition: fc.boolean(),
+})
+
+const rawEvents = fc.array(
+  fc.record({
+    user: fc.constantFrom('u0', 'u1', 'u2', 'u3', 'ü4'),
+    page: fc.constantFrom('/a', '/b', '/c"\\', '/d'),
+    step: fc.integer({ min: -40, max: 60 }),
+    value: fc.option(fc.integer({ min: -1000, max: 1000 }), { nil: undefined }),
+  }),
+  { maxLength: 120 },
+)
+
+/** How a run is cut: batch sizes, workers, commit endings, how much is produced at a time. */
+const courses = fc.record({
+  workers: fc.constantFrom(1, 1, 2, 4),
+  rows: fc.constantFrom(1, 2, 7, 1000),
+  chunk: fc.constantFrom(1, 5, 1000),
+  steps: fc.constantFrom(1, 3),
+  endings: fc.array(fc.constantFrom('committed' as const, 'committed' as const, 'refused' as const, 'unknown' as const, 'unknown-committed' as const), { maxLength: 60 }),
+  crashes: fc.array(fc.boolean(), { maxLength: 40 }),
+  gaps: fc.boolean(),
+})
+
+function eventsOf(raw: readonly { user: string; page: string; step: number; value: number | undefined }[], partitions: number) {
+  let time = base
+  return raw.map(({ user, page, step, value }) => {
+    time += step
+    return { partition: Number(user[1]) % partitions, user, page, time, value }
+  })
+}
+
+async function run(shape: Shape, events: ReturnType<typeof eventsOf>, course: typeof courses extends fc.Arbitrary<infer C> ? C : never) {
+  let gapSeed = 7
+  const gap = (): number => (gapSeed = (gapSeed * 31) % 17) % 3
+  const world = new StageWorld(windows(shape), { workers: course.workers, ...(course.gaps ? { gap } : {}) })
+  world.log.endings = ['committed', ...course.endings]
+  const budget = { rows: course.rows, bytes: 1e6 }
+  let at = 0
+  const crashes = [...course.crashes]
+  const record = (e: (typeof events)[number]) => ({
+    partition: e.partition,
+    timestamp: e.time,
+    key: e.user,
+    value: { user: e.user, page: e.page, time: e.time, ...(e.value === undefined ? {} : { value: e.value }) },
+  })
+  while (at < events.length) {
+    const kept = world.log.endings
+    world.log.endings = []
+    await world.produce('events', events.slice(at, at + course.chunk).map(record))
+    world.log.endings = kept
+    at += course.chunk
+    for (const worker of world.workers) {
+      await world.turn(worker, budget, course.steps)
+      if (crashes.shift() === true) world.crash(worker)
+    }
+    world.now += 13
+  }
+  // The end of time, once per partition: every window closes, and every late row is out.
+  world.log.endings = []
+  await world.produce(
+    'events',
+    Array.from({ length: shape.partitions }, (_, partition) => ({
+      partition,
+      timestamp: base + 100 * day,
+      key: `end${partition}`,
+      value: { user: `end${partition}`, page: 'end', time: base + 100 * day },
+    })),
+  )
+  await world.drain(budget)
+  return world
+}
+
+describe('windows', () => {
+  test('equal an obvious model whatever the batches, workers, partitions and crashes', async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, rawEvents, courses, async (shape, raw, course) => {
+        const events = eventsOf(raw, shape.partitions)
+        const world = await run(shape, events, course)
+        const model = windowsOf(
+          events.map((e): ModelEvent => ({ partition: e.partition, time: e.time, key: shape.repartition ? e.page : e.user, value: e.value })),
+          shape,
+        )
+        const name = shape.repartition ? 'page' : 'user'
+        const got = new Map<string, unknown>()
+        for (const { value } of await world.read('results')) {
+          const row = value as Record<string, unknown>
+          if (Date.parse(row['window_start'] as string) > base + 50 * day) continue
+          got.set(`${row[name] as string}@${row['window_start'] as string}`, row)
+        }
+        const expected = new Map<string, unknown>()
+        for (const window of model.windows.values()) {
+          const start = new Date(window.start).toISOString()
+          expected.set(`${window.key}@${start}`, {
+            [name]: window.key,
+            window_start: start,
+            window_end: new Date(window.start + shape.size).toISOString(),
+            count: window.count,
+            sum: window.sum,
+            avg: window.n === 0 ? null : window.sum / window.n,
+            min: window.min,
+            max: window.max,
+          })
+        }
+        expect(sorted(got)).toEqual(sorted(expected))
+        const late = (await world.read('late')).map(({ value }) => value as { time: number })
+        expect(late.map(({ time }) => time).toSorted()).toEqual(model.late.map(({ time }) => time).toSorted())
+        expect((await world.read('p.dead-letters')).length).toBe(0)
+        balance(world, events.length + shape.partitions)
+      }),
+      { numRuns: 250 },
+    )
+  })
+})
+
+function sorted(map: ReadonlyMap<string, unknown>): [string, unknown][] {
+  return [...map].toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** I11 of the first stage. */
+function balance(world: StageWorld, read: number): void {
+  let total = 0
+  for (const { id, counters } of world.reports()) {
+    const { processed, deadLettered, late, skipped, shed, expired } = counters
+    expect(counters.read, id).toBe(processed + deadLettered + late + skipped + shed + expired)
+    if (id.startsWith('p/events/')) total += counters.read
+  }
+  expect(total).toBe(read)
+}
