@@ -30,8 +30,8 @@ export interface Refusal {
 
 export type LayoutDecision =
   | Refusal
-  /** Nothing was ever committed here: (re)create, after removing what a creation that was cut off left. */
-  | { readonly decision: 'create'; readonly remove: readonly SegmentId[] }
+  /** Nothing was ever committed here: create, over what a creation that was cut off left. */
+  | { readonly decision: 'create' }
   | {
       readonly decision: 'scan'
       readonly super: Super
@@ -40,8 +40,8 @@ export type LayoutDecision =
       readonly markSlot: 0 | 1
       /** In order of LSN. */
       readonly segments: readonly SegmentFact[]
-      /** A segment that was being created when the process ended: no frame is in it. */
-      readonly drop: SegmentId | undefined
+      /** Segments without a frame that never came into use: cut off while they were created. */
+      readonly drop: readonly SegmentId[]
     }
 
 export function refuse(code: ErrorCode, what: string, details: Record<string, unknown> = {}): Refusal {
@@ -66,11 +66,11 @@ export function decideLayout(facts: LayoutFacts): LayoutDecision {
     return refuse('MR2003', `MARK belongs to log ${hex(mark.mark.uuid)}, SUPER to ${hex(s.uuid)}.`, { file: 'MARK' })
   }
   const segments = facts.segments.toSorted((a, b) => a.id.baseLsn - b.id.baseLsn)
-  const drop = unfinished(segments, mark.mark)
-  const rest = drop === undefined ? segments : segments.slice(0, -1)
+  const drop = segments.filter((fact) => isUnused(fact, segments, mark.mark))
+  const rest = segments.filter((fact) => !drop.includes(fact))
   const refusal = checkSegments(rest, s, mark.mark)
   if (refusal !== undefined) return refusal
-  return { decision: 'scan', super: s, superSlot: slot, mark: mark.mark, markSlot: mark.slot, segments: rest, drop }
+  return { decision: 'scan', super: s, superSlot: slot, mark: mark.mark, markSlot: mark.slot, segments: rest, drop: drop.map((d) => d.id) }
 }
 
 function newestSuper(supers: LayoutFacts['supers']): { readonly super: Super; readonly slot: 0 | 1 } | undefined {
@@ -82,19 +82,19 @@ function newestSuper(supers: LayoutFacts['supers']): { readonly super: Super; re
 /** SUPER is the last thing a creation writes, so without one either nothing was ever committed or it was destroyed. */
 function withoutSuper(facts: LayoutFacts, mark: Mark | undefined): LayoutDecision {
   const used = facts.segments.filter((s) => s.size > SEGMENT_HEADER)
-  if (used.length === 0 && (mark === undefined || mark.lsn === 0)) {
-    return { decision: 'create', remove: facts.segments.map((s) => s.id) }
-  }
+  if (used.length === 0 && (mark === undefined || mark.lsn === 0)) return { decision: 'create' }
   return refuse('MR2002', 'Neither SUPER.0 nor SUPER.1 is readable, yet there is data.', { file: 'SUPER.0' })
 }
 
 /**
- * A segment takes frames only after the mark names it. So the last one, not named and without frames, was just being
- * made; it is dropped because its name or header may not be durable.
+ * A segment takes frames only after the mark names it. So one without frames that the mark does not name was just being
+ * made (its name or header may not be durable), or is an earlier attempt at the same LSN whose removal was lost.
  */
-function unfinished(segments: readonly SegmentFact[], mark: Mark): SegmentId | undefined {
-  const last = segments.at(-1)
-  return last !== undefined && last.id.baseLsn > mark.segmentBase && last.size <= SEGMENT_HEADER ? last.id : undefined
+function isUnused(fact: SegmentFact, segments: readonly SegmentFact[], mark: Mark): boolean {
+  const { epoch, baseLsn } = fact.id
+  if (fact.size > SEGMENT_HEADER || (baseLsn === mark.segmentBase && epoch === mark.segmentEpoch)) return false
+  const last = segments.every((other) => other.id.baseLsn <= baseLsn)
+  return (last && baseLsn > mark.segmentBase) || segments.some((other) => other !== fact && other.id.baseLsn === baseLsn)
 }
 
 function checkSegments(segments: readonly SegmentFact[], s: Super, mark: Mark): Refusal | undefined {

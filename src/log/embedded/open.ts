@@ -84,7 +84,6 @@ function* openLocked(options: OpenOptions, lock: DiskLock): Steps<Opened> {
   const decision = decideLayout(yield* gatherLayout(disk, directory))
   if (decision.decision === 'refuse') throw refusal(directory, decision)
   if (decision.decision === 'create') {
-    for (const id of decision.remove) yield* unlinkIfThere(disk, `${directory}/log/${segmentName(id.epoch, id.baseLsn)}`)
     yield* createDirectory(options)
     const created = decideLayout(yield* gatherLayout(disk, directory))
     if (created.decision !== 'scan') throw new MillraceError('MR2015', `${directory}: what was just created is not there.`)
@@ -115,24 +114,44 @@ export function* gatherLayout(disk: Disk, directory: string) {
   return { supers, mark, segments }
 }
 
-/** SUPER.0 comes last: before it is durable, the directory counts as not created. */
+/**
+ * All names are made and synced first; SUPER.0's content comes last: before it is durable, the directory counts as not
+ * created. What an earlier attempt left is made anew, because a name whose sync failed may look durable and not be.
+ */
 function* createDirectory(options: OpenOptions): Steps<void> {
   const { disk, directory, newUuid: uuid } = options
-  const path = `${directory}/MARK`
-  const mark = yield* step('open', path, () => disk.open(path, 'write'))
-  yield* writeAll(mark, new Uint8Array(2 * MARK_SLOT), 0)
+  yield* step('mkdir', directory, () => disk.mkdir(`${directory}/quarantine`))
+  yield* renewName(disk, `${directory}/log`)
+  for (const { name } of yield* step('list', directory, () => disk.list(`${directory}/log`))) {
+    yield* unlinkIfThere(disk, `${directory}/log/${name}`)
+  }
+  for (const name of ['MARK', 'SUPER.0', 'SUPER.1']) yield* createEmpty(disk, `${directory}/${name}`)
   const segment = yield* createSegment(disk, `${directory}/log`, { epoch: 1, baseLsn: 1 }, uuid, 0n)
   if (segment === 'full') throw new DiskError('ENOSPC', 'create', directory)
+  yield* step('close', segment.path, () => segment.close())
+  const path = `${directory}/MARK`
+  const mark = yield* step('open', path, () => disk.open(path, 'write'))
   const first = { uuid, epoch: 1, segmentEpoch: 1, lsn: 0, segmentBase: 1, end: SEGMENT_HEADER, sequence: 1 }
-  yield* writeAll(mark, encodeMark(first), 0)
+  const slots = new Uint8Array(2 * MARK_SLOT)
+  slots.set(encodeMark(first))
+  yield* writeAll(mark, slots, 0)
   yield* step('fdatasync', path, () => mark.fdatasync())
   yield* step('close', path, () => mark.close())
-  yield* step('close', segment.path, () => segment.close())
-  const none = { checkpointLsn: 0, checkpointSegment: 0, checkpointPosition: 0 }
-  yield* step('mkdir', directory, () => disk.mkdir(`${directory}/quarantine`))
   yield* syncPath(disk, directory)
+  const none = { checkpointLsn: 0, checkpointSegment: 0, checkpointPosition: 0 }
   yield* writeSuper(disk, directory, 0, { version: FORMAT_VERSION, incompat: 0, roCompat: 0, epoch: 1, uuid, sequence: 1, ...none })
-  yield* step('fsyncDir', directory, () => disk.fsyncDir(directory))
+}
+
+function* createEmpty(disk: Disk, path: string): Steps<void> {
+  yield* unlinkIfThere(disk, path)
+  const file = yield* step('create', path, () => disk.open(path, 'create'))
+  yield* step('close', path, () => file.close())
+}
+
+function* renewName(disk: Disk, path: string): Steps<void> {
+  const aside = `${path}.renewed`
+  if (!(yield* step('exists', aside, () => disk.exists(aside)))) yield* step('rename', path, () => disk.rename(path, aside))
+  yield* step('rename', aside, () => disk.rename(aside, path))
 }
 
 /** Makes the directory's name durable, and those of its parents: they may have been created along with it. */
@@ -160,8 +179,8 @@ function* recover(options: OpenOptions, lock: DiskLock, layout: Scan, created: b
   if (whole.decision === 'refuse') throw refusal(directory, whole)
 
   // From here on the directory is changed.
-  const epoch = layout.super.epoch + 1
-  for (const id of [...chain.removed, ...(layout.drop === undefined ? [] : [layout.drop])]) {
+  const epoch = Math.max(layout.super.epoch, mark.epoch, last.lastEpoch) + 1
+  for (const id of [...chain.removed, ...layout.drop]) {
     yield* unlinkIfThere(disk, `${directory}/log/${segmentName(id.epoch, id.baseLsn)}`)
     yield* unlinkIfThere(disk, `${directory}/log/${indexName(id.epoch, id.baseLsn)}`)
   }
