@@ -8,12 +8,16 @@ import { fieldAt } from './shape.ts'
 const comparisons = ['gt', 'gte', 'lt', 'lte', 'ne'] as const
 
 /** The conditions of `where` as a list, in the order written. Throws MR3012 and MR3016. */
-export function conditionsOf(conditions: Readonly<Record<string, unknown>>, shape: Shape): readonly Condition[] {
+export function conditionsOf(
+  conditions: Readonly<Record<string, unknown>>,
+  shape: Shape,
+): readonly Condition[] {
   const list: Condition[] = []
   for (const [path, match] of Object.entries(conditions)) {
     fieldAt(shape, path, 'where()')
     if (isScalar(match)) list.push({ path, op: 'in', values: [match] })
-    else if (Array.isArray(match) && match.every(isScalar)) list.push({ path, op: 'in', values: match })
+    else if (Array.isArray(match) && match.every(isScalar))
+      list.push({ path, op: 'in', values: match })
     else list.push(...compared(path, match))
   }
   if (list.length > 0) return list

@@ -16,8 +16,16 @@ export type OnError = 'deadLetter' | 'skip' | 'fail'
 
 /** Condition of `where`: equality per path; a path's value may be one of several, or a comparison. */
 export type Condition =
-  | { readonly path: string; readonly op: 'in'; readonly values: readonly (string | number | boolean | null)[] }
-  | { readonly path: string; readonly op: 'gt' | 'gte' | 'lt' | 'lte' | 'ne'; readonly value: string | number | boolean | null }
+  | {
+      readonly path: string
+      readonly op: 'in'
+      readonly values: readonly (string | number | boolean | null)[]
+    }
+  | {
+      readonly path: string
+      readonly op: 'gt' | 'gte' | 'lt' | 'lte' | 'ne'
+      readonly value: string | number | boolean | null
+    }
 
 export interface AggregateField {
   readonly kind: 'count' | 'sum' | 'avg' | 'min' | 'max'
@@ -59,18 +67,76 @@ export interface TableNode extends Omit<StreamNode, 'kind'> {
 
 /** Node kinds that take rows of `input` and give rows; `name` is how plan, metrics and dead letters call the operator. */
 export type OperatorNode =
-  | { readonly kind: 'where'; readonly id: number; readonly input: number; readonly name: string; readonly conditions: readonly Condition[] }
-  | { readonly kind: 'filter' | 'map' | 'flatMap' | 'derive'; readonly id: number; readonly input: number; readonly name: string; readonly fn: (row: never) => unknown; readonly onError: OnError; readonly retries: number }
-  | { readonly kind: 'select'; readonly id: number; readonly input: number; readonly name: string; readonly paths: readonly string[] }
-  | { readonly kind: 'keyBy'; readonly id: number; readonly input: number; readonly name: string; readonly key: Selector; readonly keyName: string }
-  | { readonly kind: 'enrich'; readonly id: number; readonly input: number; readonly table: number; readonly name: string; readonly key: Selector; readonly fn: (row: never, found: never) => unknown; readonly onError: OnError; readonly retries: number }
-  | { readonly kind: 'aggregate'; readonly id: number; readonly input: number; readonly name: string; readonly window: WindowSpec; readonly keyName: string; readonly fields: Readonly<Record<string, AggregateField>> }
+  | {
+      readonly kind: 'where'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly conditions: readonly Condition[]
+    }
+  | {
+      readonly kind: 'filter' | 'map' | 'flatMap' | 'derive'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly fn: (row: never) => unknown
+      readonly onError: OnError
+      readonly retries: number
+    }
+  | {
+      readonly kind: 'select'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly paths: readonly string[]
+    }
+  | {
+      readonly kind: 'keyBy'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly key: Selector
+      readonly keyName: string
+    }
+  | {
+      readonly kind: 'enrich'
+      readonly id: number
+      readonly input: number
+      readonly table: number
+      readonly name: string
+      readonly key: Selector
+      readonly fn: (row: never, found: never) => unknown
+      readonly onError: OnError
+      readonly retries: number
+    }
+  | {
+      readonly kind: 'aggregate'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly window: WindowSpec
+      readonly keyName: string
+      readonly fields: Readonly<Record<string, AggregateField>>
+    }
   /** Rows that came too late for `input`, an aggregate: as they were at its input. */
   | { readonly kind: 'late'; readonly id: number; readonly input: number; readonly name: string }
 
 export type OutputNode =
-  | { readonly kind: 'toSink'; readonly id: number; readonly input: number; readonly name: string; readonly sink: Sink }
-  | { readonly kind: 'toTopic'; readonly id: number; readonly input: number; readonly name: string; readonly topic: string; readonly partitions: number }
+  | {
+      readonly kind: 'toSink'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly sink: Sink
+    }
+  | {
+      readonly kind: 'toTopic'
+      readonly id: number
+      readonly input: number
+      readonly name: string
+      readonly topic: string
+      readonly partitions: number
+    }
 
 export type Node = StreamNode | TableNode | OperatorNode | OutputNode
 

@@ -29,14 +29,20 @@ export function checkedFunction<F>(where: string, fn: F): F {
 }
 
 /** The options with their defaults. Throws MR3014. */
-export function failurePolicy(where: string, options: FunctionOptions): { onError: OnError; retries: number } {
+export function failurePolicy(
+  where: string,
+  options: FunctionOptions,
+): { onError: OnError; retries: number } {
   const { onError = 'deadLetter', retries = 0 } = options
   if (onError !== 'deadLetter' && onError !== 'skip' && onError !== 'fail') {
     const text = `onError of ${where} is ${JSON.stringify(onError)}; it can be deadLetter, skip or fail.`
     throw new MillraceError('MR3014', text)
   }
   if (!Number.isInteger(retries) || retries < 0 || retries > 100) {
-    throw new MillraceError('MR3014', `retries of ${where} is ${retries}; it is a whole number from 0 to 100.`)
+    throw new MillraceError(
+      'MR3014',
+      `retries of ${where} is ${retries}; it is a whole number from 0 to 100.`,
+    )
   }
   return { onError, retries }
 }

@@ -62,14 +62,16 @@ export class Graph {
 
 /** Topics are called as in Kafka: letters, digits, `.`, `_`, `-`. Throws MR3010. */
 export function checkedTopic(name: string): string {
-  const good = typeof name === 'string' && /^[A-Za-z0-9._-]+$/.test(name) && name !== '.' && name !== '..'
+  const good =
+    typeof name === 'string' && /^[A-Za-z0-9._-]+$/.test(name) && name !== '.' && name !== '..'
   if (good && name.length <= limits.topicNameBytes) return name
   throw new MillraceError('MR3010', `A topic cannot be called ${JSON.stringify(name)}.`)
 }
 
 /** A power of two, up to the limit: a change of the count then moves whole key ranges. Throws MR3014. */
 export function checkedPartitions(what: string, partitions: number): number {
-  const power = Number.isInteger(partitions) && partitions > 0 && (partitions & (partitions - 1)) === 0
+  const power =
+    Number.isInteger(partitions) && partitions > 0 && (partitions & (partitions - 1)) === 0
   if (power && partitions <= limits.partitions) return partitions
   const text = `partitions of ${what} is ${partitions}; it is a power of two from 1 to ${limits.partitions}.`
   throw new MillraceError('MR3014', text)

@@ -4,7 +4,14 @@ export type Scalar = string | number | boolean | null
 /** What can be a key: its text decides the partition, its text and type the group. */
 export type Key = string | number | boolean | readonly Scalar[]
 
-type Leaf = Scalar | bigint | symbol | undefined | Date | readonly unknown[] | ((...args: never[]) => unknown)
+type Leaf =
+  | Scalar
+  | bigint
+  | symbol
+  | undefined
+  | Date
+  | readonly unknown[]
+  | ((...args: never[]) => unknown)
 // Types that contain themselves have endless paths: six fields deep is where these end.
 type Deeper = [never, 0, 1, 2, 3, 4, 5]
 
@@ -39,7 +46,9 @@ export type PathValue<T, P extends string> = unknown extends T
 /** Paths whose value is always a V. */
 export type PathsTo<T, V> = unknown extends T
   ? string
-  : { [P in Path<T>]: unknown extends PathValue<T, P> ? P : PathValue<T, P> extends V ? P : never }[Path<T>]
+  : {
+      [P in Path<T>]: unknown extends PathValue<T, P> ? P : PathValue<T, P> extends V ? P : never
+    }[Path<T>]
 
 /** Paths that can be a key: always a string, a number or a boolean. */
 export type KeyPath<T> = PathsTo<T, string | number | boolean>
@@ -68,7 +77,14 @@ type HeadOf<P extends string> = P extends `${infer Head}.${string}` ? Head : P
 type RestOf<P extends string, K extends string> = P extends `${K}.${infer Rest}` ? Rest : never
 
 /** A row with fields added, or replaced where both have them. */
-export type Merged<T, R> = T extends unknown ? (R extends unknown ? Flat<Omit<T, keyof R> & R> : never) : never
+export type Merged<T, R> = T extends unknown
+  ? R extends unknown
+    ? Flat<Omit<T, keyof R> & R>
+    : never
+  : never
+
+/** T, which is known to be made of objects. */
+export type Rows<T> = unknown extends T ? Record<string, unknown> : Extract<T, object>
 
 /** One object type instead of an intersection: what editors and errors show. */
 export type Flat<T> = { [K in keyof T]: T[K] } & {}
@@ -91,7 +107,9 @@ type ScalarAt<V> = unknown extends V ? Scalar : Extract<V, Scalar>
 
 /** Makes the compiler name a path in `W` that is none. */
 export type KnownPaths<T, W> = {
-  readonly [P in Exclude<keyof W, PathsTo<T, Scalar | undefined>>]: 'The row has no such field to compare'
+  readonly [
+    P in Exclude<keyof W, PathsTo<T, Scalar | undefined>>
+  ]: 'The row has no such field to compare'
 }
 
 /** Of a union of event types, those that can meet the conditions. */

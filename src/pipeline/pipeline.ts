@@ -7,7 +7,7 @@ import type { Source, Start } from '../sources/source.ts'
 import type { Mode, PipelineDefinition, StreamNode } from './definition.ts'
 import { kindOf } from './functions.ts'
 import { checkedOptions, checkedPartitions, checkedTopic, Graph } from './graph.ts'
-import type { KeyPath, LastName, PathValue, TimePath } from './paths.ts'
+import type { KeyPath, LastName, PathValue, Rows, TimePath } from './paths.ts'
 import { fieldAt } from './shape.ts'
 import type { Table, TopicTarget } from './stream.ts'
 import { Stream } from './stream.ts'
@@ -59,25 +59,40 @@ export interface PipelineBuilder {
   stream<const S extends SchemaInput, K extends KeyPath<Infer<S>> & string = never>(
     name: string,
     options: StreamOptions<S, K>,
-  ): Stream<Infer<S> & object, LastName<K>, PathValue<Infer<S>, K>>
+  ): Stream<Rows<Infer<S>>, LastName<K>, PathValue<Infer<S>, K>>
   /** A topic whose latest row per key is kept at hand, for `enrich`. */
   table<const S extends SchemaInput, K extends KeyPath<Infer<S>> & string>(
     name: string,
     options: TableOptions<S, K>,
-  ): Table<Infer<S> & object>
+  ): Table<Rows<Infer<S>>>
   /** A topic to write to with `to`. */
   topic(name: string, options?: { readonly partitions?: number }): TopicTarget
 }
 
 const day = 24 * 60 * 60 * 1000
-const streamOptions = ['schema', 'key', 'time', 'from', 'partitions', 'start', 'bound', 'idle', 'future', 'retention']
+const streamOptions = [
+  'schema',
+  'key',
+  'time',
+  'from',
+  'partitions',
+  'start',
+  'bound',
+  'idle',
+  'future',
+  'retention',
+]
 
 /**
  * Defines a pipeline; export it as the module's default. `define` runs once, at once, and must do the same each time: every
  * thread builds its own copy from the file. Throws MillraceError MR30xx.
  */
 export function pipeline(name: string, define: (p: PipelineBuilder) => void): PipelineDefinition
-export function pipeline(name: string, options: PipelineOptions, define: (p: PipelineBuilder) => void): PipelineDefinition
+export function pipeline(
+  name: string,
+  options: PipelineOptions,
+  define: (p: PipelineBuilder) => void,
+): PipelineDefinition
 export function pipeline(
   name: string,
   optionsOrDefine: PipelineOptions | ((p: PipelineBuilder) => void),
@@ -86,12 +101,18 @@ export function pipeline(
   const define = typeof optionsOrDefine === 'function' ? optionsOrDefine : maybeDefine
   const options = typeof optionsOrDefine === 'function' ? {} : optionsOrDefine
   if (typeof define !== 'function') {
-    throw new MillraceError('MR3016', `pipeline(${JSON.stringify(name)}) takes a function and got ${kindOf(define)}.`)
+    throw new MillraceError(
+      'MR3016',
+      `pipeline(${JSON.stringify(name)}) takes a function and got ${kindOf(define)}.`,
+    )
   }
   checkedOptions('pipeline()', options, ['mode', 'partitions', 'state'])
   const { mode = 'exactly-once', partitions = 4, state = limits.stateBytes } = options
   if (mode !== 'exactly-once' && mode !== 'at-least-once') {
-    throw new MillraceError('MR3014', `mode is ${kindOf(mode)}; it can be exactly-once or at-least-once.`)
+    throw new MillraceError(
+      'MR3014',
+      `mode is ${kindOf(mode)}; it can be exactly-once or at-least-once.`,
+    )
   }
   const graph = new Graph(checkedPipelineName(name), checkedPartitions('pipeline()', partitions))
   const stateBytes = bytes('state of pipeline()', state)
@@ -105,10 +126,18 @@ export function pipeline(
 
 /** The pipeline that a module exports as its default. Throws MR3092. */
 export function assertPipeline(exported: unknown): PipelineDefinition {
-  if (typeof exported === 'object' && exported !== null && 'millrace' in exported && exported.millrace === 'pipeline') {
+  if (
+    typeof exported === 'object' &&
+    exported !== null &&
+    'millrace' in exported &&
+    exported.millrace === 'pipeline'
+  ) {
     return exported as PipelineDefinition
   }
-  throw new MillraceError('MR3092', `The default export is ${kindOf(exported)}, which is no pipeline.`)
+  throw new MillraceError(
+    'MR3092',
+    `The default export is ${kindOf(exported)}, which is no pipeline.`,
+  )
 }
 
 function builderOf(graph: Graph): PipelineBuilder {
@@ -148,8 +177,10 @@ function topicNode<Kind extends 'stream' | 'table'>(
   checkedOptions(what, options, streamOptions)
   const schema = schemaOf(options.schema)
   const { key, time, partitions = graph.partitions, start = 'earliest' } = options
-  if (key !== undefined) checkField(`The key of ${what}`, key, schema.root, ['string', 'number', 'integer', 'boolean'])
-  if (time !== undefined) checkField(`The time of ${what}`, time, schema.root, ['string', 'number', 'integer'])
+  if (key !== undefined)
+    checkField(`The key of ${what}`, key, schema.root, ['string', 'number', 'integer', 'boolean'])
+  if (time !== undefined)
+    checkField(`The time of ${what}`, time, schema.root, ['string', 'number', 'integer'])
   return {
     kind,
     topic,
@@ -166,26 +197,41 @@ function topicNode<Kind extends 'stream' | 'table'>(
   }
 }
 
-function checkField(where: string, path: string, root: StreamNode['schema']['root'], types: readonly string[]): void {
+function checkField(
+  where: string,
+  path: string,
+  root: StreamNode['schema']['root'],
+  types: readonly string[],
+): void {
   if (typeof path !== 'string') {
     throw new MillraceError('MR3016', `${where} is a field path and got ${kindOf(path)}.`)
   }
   const field = fieldAt(root, path, where)
   if (field === undefined || field.type === 'unknown' || types.includes(field.type)) return
-  throw new MillraceError('MR3012', `${where} names the field ${path}, which is of type ${field.type}.`)
+  throw new MillraceError(
+    'MR3012',
+    `${where} names the field ${path}, which is of type ${field.type}.`,
+  )
 }
 
 function checkedStart(what: string, start: Start): Start {
   if (start === 'earliest' || start === 'latest') return start
   if (typeof start === 'object' && start !== null && Number.isFinite(start.time)) return start
-  throw new MillraceError('MR3014', `start of ${what} is ${kindOf(start)}; it can be earliest, latest or { time }.`)
+  throw new MillraceError(
+    'MR3014',
+    `start of ${what} is ${kindOf(start)}; it can be earliest, latest or { time }.`,
+  )
 }
 
-function retentionOf(what: string, retention: Retention): Pick<StreamNode, 'retentionMs' | 'retentionBytes'> {
+function retentionOf(
+  what: string,
+  retention: Retention,
+): Pick<StreamNode, 'retentionMs' | 'retentionBytes'> {
   if (retention === 'forever') return { retentionMs: undefined, retentionBytes: undefined }
   const { time, size } = retention
   return {
-    retentionMs: time === undefined ? undefined : positiveMilliseconds(`retention of ${what}`, time),
+    retentionMs:
+      time === undefined ? undefined : positiveMilliseconds(`retention of ${what}`, time),
     retentionBytes: size === undefined ? undefined : bytes(`retention of ${what}`, size),
   }
 }

@@ -9,24 +9,38 @@ export type Shape = Field | undefined
 export function fieldAt(shape: Shape, path: string, where: string): Field | undefined {
   const names = path.split('.')
   if (path === '' || names.includes('')) {
-    throw new MillraceError('MR3012', `${where} names the field ${JSON.stringify(path)}, which is not a path.`)
+    throw new MillraceError(
+      'MR3012',
+      `${where} names the field ${JSON.stringify(path)}, which is not a path.`,
+    )
   }
   let field = shape
   for (const [depth, name] of names.entries()) {
     if (field === undefined || field.type === 'unknown') return undefined
     if (field.type === 'object' && field.fields === undefined) return undefined
-    const next = field.fields !== undefined && Object.hasOwn(field.fields, name) ? field.fields[name] : undefined
+    const next =
+      field.fields !== undefined && Object.hasOwn(field.fields, name)
+        ? field.fields[name]
+        : undefined
     if (next === undefined) throw unknownField(where, names, depth, field)
     field = next
   }
   return field
 }
 
-function unknownField(where: string, names: readonly string[], depth: number, parent: Field): MillraceError {
+function unknownField(
+  where: string,
+  names: readonly string[],
+  depth: number,
+  parent: Field,
+): MillraceError {
   const above = depth === 0 ? 'the row' : names.slice(0, depth).join('.')
   const known = Object.keys(parent.fields ?? {})
   const has = known.length === 0 ? `is of type ${parent.type}` : `has ${known.join(', ')}`
-  return new MillraceError('MR3012', `${where} names the field ${names.join('.')}, but ${above} ${has}.`)
+  return new MillraceError(
+    'MR3012',
+    `${where} names the field ${names.join('.')}, but ${above} ${has}.`,
+  )
 }
 
 /** The shape after `select`. */
@@ -38,7 +52,9 @@ export function selectedShape(shape: Shape, paths: readonly string[]): Shape {
       fields[name] = field
       continue
     }
-    const below = paths.filter((path) => path.startsWith(`${name}.`)).map((path) => path.slice(name.length + 1))
+    const below = paths
+      .filter((path) => path.startsWith(`${name}.`))
+      .map((path) => path.slice(name.length + 1))
     if (below.length === 0) continue
     fields[name] = selectedShape(field, below) ?? { type: field.type, optional: field.optional }
   }
@@ -46,7 +62,11 @@ export function selectedShape(shape: Shape, paths: readonly string[]): Shape {
 }
 
 /** The shape of an aggregate's rows. */
-export function aggregateShape(keyName: string, key: Field | undefined, fields: readonly string[]): Shape {
+export function aggregateShape(
+  keyName: string,
+  key: Field | undefined,
+  fields: readonly string[],
+): Shape {
   const text: Field = { type: 'string', optional: false }
   const number: Field = { type: 'number', optional: false }
   return {

@@ -7,8 +7,17 @@ import type { AggregateField, OperatorNode, Selector } from './definition.ts'
 import type { FunctionOptions } from './functions.ts'
 import { checkedFunction, failurePolicy, kindOf } from './functions.ts'
 import { checkedOptions, type Graph } from './graph.ts'
-import type { Flat, Key, KeyPath, KnownPaths, LastName, LookupPath, Merged, Narrowed } from './paths.ts'
-import type { Path, PathValue, Selected, Where } from './paths.ts'
+import type {
+  Flat,
+  Key,
+  KeyPath,
+  KnownPaths,
+  LastName,
+  LookupPath,
+  Merged,
+  Narrowed,
+} from './paths.ts'
+import type { Path, PathValue, Rows, Selected, Where } from './paths.ts'
 import type { Shape } from './shape.ts'
 import { aggregateShape, fieldAt, selectedShape } from './shape.ts'
 import type { Duration } from './units.ts'
@@ -53,13 +62,14 @@ export interface Place {
 }
 
 /** What a function may return as a row; else a text for the compiler to print. */
-type RowOnly<R> = R extends PromiseLike<unknown>
-  ? 'A function that returns a promise cannot run here'
-  : R extends readonly unknown[]
-    ? 'Return one object; flatMap() takes several'
-    : R extends (...args: never[]) => unknown
-      ? 'Return an object'
-      : unknown
+type RowOnly<R> =
+  R extends PromiseLike<unknown>
+    ? 'A function that returns a promise cannot run here'
+    : R extends readonly unknown[]
+      ? 'Return one object; flatMap() takes several'
+      : R extends (...args: never[]) => unknown
+        ? 'Return an object'
+        : unknown
 
 /** Sinks whose key fields are fields of the row. */
 type SinkOf<S, T> = S extends { readonly keyFields?: readonly (infer K)[] }
@@ -74,6 +84,12 @@ type Results<F> = { -readonly [N in keyof F]: F[N] extends Aggregate<never, infe
 type AggregateRow<KeyName extends string, K, F> = Flat<
   { [N in KeyName]: K } & { window_start: string; window_end: string } & Results<F>
 >
+type NameOfKey<By> = By extends string ? LastName<By> : 'key'
+type KeyOf<T, By> = By extends string
+  ? PathValue<T, By>
+  : By extends (row: never) => infer V
+    ? V
+    : never
 type NeedsKey<KeyName extends string> = [KeyName] extends [never]
   ? 'Windows are per key: call keyBy() first, or give the stream a key'
   : unknown
@@ -90,7 +106,7 @@ export class Stream<T extends object, KeyName extends string, K> {
   where<const W extends Where<T>>(
     conditions: W & KnownPaths<T, W>,
     options: NameOption = {},
-  ): Stream<Narrowed<T, W> & object, KeyName, K> {
+  ): Stream<Rows<Narrowed<T, W>>, KeyName, K> {
     const list = conditionsOf(conditions, this.#place.shape)
     const name = this.#name('where', options, ['name'])
     return this.#next({ kind: 'where', input: this.#place.node, name, conditions: list }, {})
@@ -102,18 +118,27 @@ export class Stream<T extends object, KeyName extends string, K> {
   }
 
   /** Replaces each row by what the function returns, an object. */
-  map<R extends object>(fn: (row: T) => R & RowOnly<R>, options: FunctionOptions = {}): Stream<R, KeyName, K> {
+  map<R extends object>(
+    fn: (row: T) => R & RowOnly<R>,
+    options: FunctionOptions = {},
+  ): Stream<R, KeyName, K> {
     return this.#next(this.#withFunction('map', fn, options), { shape: undefined })
   }
 
   /** Replaces each row by the rows of the array that the function returns; an empty one drops it. */
-  flatMap<R extends object>(fn: (row: T) => readonly R[], options: FunctionOptions = {}): Stream<R, KeyName, K> {
+  flatMap<R extends object>(
+    fn: (row: T) => readonly R[],
+    options: FunctionOptions = {},
+  ): Stream<R, KeyName, K> {
     return this.#next(this.#withFunction('flatMap', fn, options), { shape: undefined })
   }
 
   /** Keeps these fields, at their places. */
-  select<P extends Path<T>>(...paths: readonly [P, ...P[]]): Stream<Selected<T, P> & object, KeyName, K> {
-    if (paths.length === 0) throw new MillraceError('MR3016', 'select() takes at least one field path.')
+  select<P extends Path<T>>(
+    ...paths: readonly [P, ...P[]]
+  ): Stream<Rows<Selected<T, P>>, KeyName, K> {
+    if (paths.length === 0)
+      throw new MillraceError('MR3016', 'select() takes at least one field path.')
     for (const path of paths) fieldAt(this.#place.shape, path, 'select()')
     const name = this.#name('select', {}, ['name'])
     const shape = selectedShape(this.#place.shape, paths)
@@ -124,7 +149,7 @@ export class Stream<T extends object, KeyName extends string, K> {
   derive<R extends object>(
     fn: (row: T) => R & RowOnly<R>,
     options: FunctionOptions = {},
-  ): Stream<Merged<T, R> & object, KeyName, K> {
+  ): Stream<Rows<Merged<T, R>>, KeyName, K> {
     return this.#next(this.#withFunction('derive', fn, options), { shape: undefined })
   }
 
@@ -132,14 +157,20 @@ export class Stream<T extends object, KeyName extends string, K> {
    * Gives rows the key that windows group by and that output topics are partitioned by. A row whose key is absent becomes a
    * dead letter; use a function to give it one. With a function the key's field is called `key` in aggregates.
    */
-  keyBy<P extends KeyPath<T> = never, V extends Key = never>(
-    key: P | ((row: T) => V),
+  keyBy<const By extends KeyPath<T> | ((row: T) => Key)>(
+    key: By,
     options: NameOption = {},
-  ): Stream<T, [P] extends [never] ? 'key' : LastName<P>, [P] extends [never] ? V : PathValue<T, P>> {
+  ): Stream<T, NameOfKey<By>, KeyOf<T, By>> {
     const selector = selectorOf('keyBy()', key)
     const keyed = this.#keyed('keyBy()', selector)
     const name = this.#name('keyBy', options, ['name'])
-    const node = { kind: 'keyBy', input: this.#place.node, name, key: selector, keyName: keyed.keyName } as const
+    const node = {
+      kind: 'keyBy',
+      input: this.#place.node,
+      name,
+      key: selector,
+      keyName: keyed.keyName,
+    } as const
     return this.#next(node, keyed)
   }
 
@@ -147,32 +178,43 @@ export class Stream<T extends object, KeyName extends string, K> {
    * Looks up the table's row of the given key and adds the fields that the function returns; `found` is undefined where the
    * table has none. Rows go on under that key, as after `keyBy`.
    */
-  enrich<U extends object, R extends object, P extends LookupPath<T> = never, V extends Key | undefined = never>(
+  enrich<
+    U extends object,
+    R extends object,
+    const By extends LookupPath<T> | ((row: T) => Key | null | undefined),
+  >(
     table: Table<U>,
-    key: P | ((row: T) => V),
+    key: By,
     fn: (row: T, found: U | undefined) => R & RowOnly<R>,
     options: FunctionOptions = {},
-  ): Stream<
-    Merged<T, R> & object,
-    [P] extends [never] ? 'key' : LastName<P>,
-    NonNullable<[P] extends [never] ? V : PathValue<T, P>>
-  > {
+  ): Stream<Rows<Merged<T, R>>, NameOfKey<By>, NonNullable<KeyOf<T, By>>> {
     const tableNode = this.#tableNode(table)
     const selector = selectorOf('enrich()', key)
     const keyed = this.#keyed('enrich()', selector)
-    const node = { ...this.#withFunction('enrich', fn, options), kind: 'enrich', table: tableNode, key: selector } as const
+    const node = {
+      ...this.#withFunction('enrich', fn, options),
+      kind: 'enrich',
+      table: tableNode,
+      key: selector,
+    } as const
     return this.#next(node, { ...keyed, shape: undefined })
   }
 
   /** Groups rows by key and by their event time; `aggregate` says what becomes of a group. */
-  window(window: Tumbling & NeedsKey<KeyName>, options: WindowOptions = {}): Windowed<T, KeyName, K> {
+  window(
+    window: Tumbling & NeedsKey<KeyName>,
+    options: WindowOptions = {},
+  ): Windowed<T, KeyName, K> {
     checkedOptions('window()', options, ['lateness', 'emit'])
     if (this.#place.keyName === undefined) {
       throw new MillraceError('MR3017', 'window() is used on rows without a key.')
     }
     const { lateness = 0, emit = 'close' } = options
     if (emit !== 'close' && emit !== 'update') {
-      throw new MillraceError('MR3014', `emit of window() is ${kindOf(emit)}; it can be close or update.`)
+      throw new MillraceError(
+        'MR3014',
+        `emit of window() is ${kindOf(emit)}; it can be close or update.`,
+      )
     }
     const latenessMs = milliseconds('lateness of window()', lateness)
     return new Windowed(this.#place, { kind: 'tumbling', sizeMs: window.sizeMs, latenessMs, emit })
@@ -183,12 +225,22 @@ export class Stream<T extends object, KeyName extends string, K> {
     const { graph, node, shape } = this.#place
     checkedOptions('to()', options, ['name'])
     if ('millrace' in target) {
-      const name = graph.named(options.name ?? `to-${target.name.replaceAll('.', '-')}`, 'an output')
-      graph.add({ kind: 'toTopic', input: node, name, topic: target.name, partitions: target.partitions })
+      const name = graph.named(
+        options.name ?? `to-${target.name.replaceAll('.', '-')}`,
+        'an output',
+      )
+      graph.add({
+        kind: 'toTopic',
+        input: node,
+        name,
+        topic: target.name,
+        partitions: target.partitions,
+      })
       return
     }
     const sink: Sink = target
-    for (const field of sink.keyFields ?? []) fieldAt(shape, field, `The key of sink ${sink.kind} ${sink.target}`)
+    for (const field of sink.keyFields ?? [])
+      fieldAt(shape, field, `The key of sink ${sink.kind} ${sink.target}`)
     const name = graph.named(options.name ?? sinkName(sink), `a sink ${sink.describe}`)
     graph.add({ kind: 'toSink', input: node, name, sink })
   }
@@ -203,10 +255,16 @@ export class Stream<T extends object, KeyName extends string, K> {
   #name(kind: string, options: NameOption, known: readonly string[]): string {
     const { graph, origin } = this.#place
     checkedOptions(`${kind}()`, options, known)
-    return options.name === undefined ? graph.fresh(origin, kind) : graph.named(options.name, `an operator ${kind}`)
+    return options.name === undefined
+      ? graph.fresh(origin, kind)
+      : graph.named(options.name, `an operator ${kind}`)
   }
 
-  #withFunction<Kind extends string>(kind: Kind, fn: (...args: never[]) => unknown, options: FunctionOptions) {
+  #withFunction<Kind extends string>(
+    kind: Kind,
+    fn: (...args: never[]) => unknown,
+    options: FunctionOptions,
+  ) {
     const checked = checkedFunction(`${kind}()`, fn)
     const policy = failurePolicy(`${kind}()`, options)
     const name = this.#name(kind, options, ['name', 'onError', 'retries'])
@@ -223,7 +281,10 @@ export class Stream<T extends object, KeyName extends string, K> {
     const { graph } = this.#place
     const node = graph.nodes.find((one) => one.kind === 'table' && one.topic === table.name)
     if (table.millrace === 'table' && node !== undefined) return node.id
-    throw new MillraceError('MR3018', `enrich() got ${table.name}, which is not a table of pipeline ${graph.pipeline}.`)
+    throw new MillraceError(
+      'MR3018',
+      `enrich() got ${table.name}, which is not a table of pipeline ${graph.pipeline}.`,
+    )
   }
 }
 
@@ -251,23 +312,44 @@ export class Windowed<T extends object, KeyName extends string, K> {
     const planned: Record<string, AggregateField> = {}
     for (const [field, aggregate] of Object.entries(fields)) {
       if (field === keyName || field === 'window_start' || field === 'window_end') {
-        throw new MillraceError('MR3011', `Aggregate ${name} has a field ${field}, which its rows have already.`)
+        throw new MillraceError(
+          'MR3011',
+          `Aggregate ${name} has a field ${field}, which its rows have already.`,
+        )
       }
       const { of } = aggregate.field
       if (of !== undefined && 'path' in of) checkNumeric(name, of.path, shape)
       planned[field] = aggregate.field
     }
     if (Object.keys(planned).length === 0) {
-      throw new MillraceError('MR3016', `Aggregate ${name} has no fields, e.g. { events: count() }.`)
+      throw new MillraceError(
+        'MR3016',
+        `Aggregate ${name} has no fields, e.g. { events: count() }.`,
+      )
     }
-    const id = graph.add({ kind: 'aggregate', input: node, name, window: this.#window, keyName, fields: planned })
+    const id = graph.add({
+      kind: 'aggregate',
+      input: node,
+      name,
+      window: this.#window,
+      keyName,
+      fields: planned,
+    })
     const rows = aggregateShape(keyName, keyShape, Object.keys(planned))
-    return new Aggregated({ ...this.#place, node: id, origin: name, shape: rows, keyName }, this.#place)
+    return new Aggregated(
+      { ...this.#place, node: id, origin: name, shape: rows, keyName },
+      this.#place,
+    )
   }
 }
 
 /** Rows of an aggregate; `late()` has those that came too late for it. */
-export class Aggregated<T extends object, Row extends object, KeyName extends string, K> extends Stream<Row, KeyName, K> {
+export class Aggregated<
+  T extends object,
+  Row extends object,
+  KeyName extends string,
+  K,
+> extends Stream<Row, KeyName, K> {
   readonly #own: Place
   readonly #before: Place
   #late: Stream<T, KeyName, K> | undefined
@@ -297,7 +379,10 @@ function selectorOf(where: string, key: unknown): Selector {
 function checkNumeric(aggregate: string, path: string, shape: Shape): void {
   const field = fieldAt(shape, path, `Aggregate ${aggregate}`)
   if (field === undefined || ['number', 'integer', 'unknown'].includes(field.type)) return
-  throw new MillraceError('MR3012', `Aggregate ${aggregate} adds up ${path}, which is of type ${field.type}.`)
+  throw new MillraceError(
+    'MR3012',
+    `Aggregate ${aggregate} adds up ${path}, which is of type ${field.type}.`,
+  )
 }
 
 /** `sqlite-pages`: kind and target, with what cannot be in a name left out. */

@@ -31,7 +31,10 @@ export function bytes(what: string, value: Size): number {
   throw new MillraceError('MR3013', `${what} is ${shown(value)}, which is not a size.`)
 }
 
-function parse(value: number | string, units: Readonly<Record<string, number>>): number | undefined {
+function parse(
+  value: number | string,
+  units: Readonly<Record<string, number>>,
+): number | undefined {
   if (typeof value === 'number') return whole(value)
   if (typeof value !== 'string') return undefined
   const match = /^(\d+(?:\.\d+)?)([A-Za-z]+)$/.exec(value)

@@ -1,5 +1,12 @@
 /** One line per node for people. */
-import type { AggregateField, Condition, Node, Selector, StreamNode, TableNode } from '../pipeline/definition.ts'
+import type {
+  AggregateField,
+  Condition,
+  Node,
+  Selector,
+  StreamNode,
+  TableNode,
+} from '../pipeline/definition.ts'
 
 const operators = { gt: '>', gte: '≥', lt: '<', lte: '≤', ne: '≠' } as const
 
@@ -21,7 +28,9 @@ export function describeNode(node: Node, nodes: readonly Node[]): string {
     }
     case 'aggregate': {
       const { sizeMs, latenessMs, emit } = node.window
-      const fields = Object.entries(node.fields).map(([name, field]) => `${name} = ${describeField(field)}`)
+      const fields = Object.entries(node.fields).map(
+        ([name, field]) => `${name} = ${describeField(field)}`,
+      )
       const late = latenessMs === 0 ? '' : `, lateness ${duration(latenessMs)}`
       return `tumbling ${duration(sizeMs)}${late}, emit on ${emit}: ${fields.join(', ')}`
     }
@@ -38,8 +47,16 @@ export function describeNode(node: Node, nodes: readonly Node[]): string {
 
 function describeInlet({ key, time, boundMs, schema }: StreamNode | TableNode): string {
   const parts = [key === undefined ? 'no key' : `key ${selector(key)}`]
-  parts.push(time === undefined ? 'time of arrival' : `time ${time}, up to ${duration(boundMs)} out of order`)
-  parts.push(schema.checkedBy === 'compiled' ? 'schema compiled' : 'schema checked by its own validator, event by event')
+  parts.push(
+    time === undefined
+      ? 'time of arrival'
+      : `time ${time}, up to ${duration(boundMs)} out of order`,
+  )
+  parts.push(
+    schema.checkedBy === 'compiled'
+      ? 'schema compiled'
+      : 'schema checked by its own validator, event by event',
+  )
   return parts.join('; ')
 }
 
@@ -50,7 +67,8 @@ function nameAt(nodes: readonly Node[], id: number): string {
 
 function describeCondition(condition: Condition): string {
   const { path } = condition
-  if (condition.op !== 'in') return `${path} ${operators[condition.op]} ${JSON.stringify(condition.value)}`
+  if (condition.op !== 'in')
+    return `${path} ${operators[condition.op]} ${JSON.stringify(condition.value)}`
   const values = condition.values.map((value) => JSON.stringify(value))
   return values.length === 1 ? `${path} = ${values[0]}` : `${path} in (${values.join(', ')})`
 }
@@ -63,7 +81,13 @@ function selector(key: Selector): string {
   return 'path' in key ? key.path : source(key.fn)
 }
 
-function failure({ onError, retries }: { readonly onError: string; readonly retries: number }): string {
+function failure({
+  onError,
+  retries,
+}: {
+  readonly onError: string
+  readonly retries: number
+}): string {
   const retry = retries === 0 ? '' : `, ${retries} ${retries === 1 ? 'retry' : 'retries'}`
   return onError === 'deadLetter' ? retry : `${retry}, on error ${onError}`
 }
@@ -76,7 +100,12 @@ function source(fn: (...args: never[]) => unknown): string {
 
 /** `90s` as `90s`, 60000 as `1m`: the largest unit that divides it. */
 export function duration(ms: number): string {
-  const units = [['d', 86_400_000], ['h', 3_600_000], ['m', 60_000], ['s', 1000]] as const
+  const units = [
+    ['d', 86_400_000],
+    ['h', 3_600_000],
+    ['m', 60_000],
+    ['s', 1000],
+  ] as const
   for (const [unit, size] of units) if (ms !== 0 && ms % size === 0) return `${ms / size}${unit}`
   return ms === 0 ? '0s' : `${ms}ms`
 }

@@ -3,14 +3,17 @@ import { duration } from './describe.ts'
 import type { DeliverPlan, IngestPlan, Plan, PlannedTopic, StageInput, StagePlan } from './plan.ts'
 
 const modes = {
-  'exactly-once': 'every event affects state and topics once, whatever crashes; sinks as each one says below',
-  'at-least-once': 'no event is lost; after a crash some outputs may come again; sinks as each one says below',
+  'exactly-once':
+    'every event affects state and topics once, whatever crashes; sinks as each one says below',
+  'at-least-once':
+    'no event is lost; after a crash some outputs may come again; sinks as each one says below',
 } as const
 
 const guarantees = {
   transactional: 'exactly once: rows and position in one transaction',
   idempotent: 'exactly once in effect: keyed writes, repeating one changes nothing',
-  'at-least-once': 'at least once: after a failure some may come again, under the same idempotency key',
+  'at-least-once':
+    'at least once: after a failure some may come again, under the same idempotency key',
 } as const
 
 const replays = {
@@ -49,12 +52,15 @@ function sources({ ingests, topics, nodes }: Plan): readonly string[] {
 }
 
 function ingestText({ describe, replay, how, onInvalid }: IngestPlan): string {
-  const invalid = onInvalid === 'deadLetter' ? 'invalid events become dead letters' : 'invalid events are refused'
+  const invalid =
+    onInvalid === 'deadLetter' ? 'invalid events become dead letters' : 'invalid events are refused'
   return `${describe}   ${how === 'push' ? '' : `${replays[replay]}; `}${invalid}`
 }
 
 function stageText(plan: Plan, stage: StagePlan): readonly string[] {
-  const lines = [`stage ${stage.id}   ${stage.partitions === 1 ? '1 task' : `${stage.partitions} tasks`}`]
+  const lines = [
+    `stage ${stage.id}   ${stage.partitions === 1 ? '1 task' : `${stage.partitions} tasks`}`,
+  ]
   const inputs = stage.inputs.filter(({ role }) => role !== 'replay')
   for (const input of inputs) lines.push(`  ← ${inputText(input)}`)
   const rows = stage.nodes.flatMap((id) => {
@@ -64,7 +70,9 @@ function stageText(plan: Plan, stage: StagePlan): readonly string[] {
   for (const line of aligned(rows)) lines.push(`    ${line}`)
   for (const store of stage.stores) {
     if (store.kind === 'time') continue
-    lines.push(`  ≡ ${store.kind === 'table' ? 'table' : 'windows'} ${store.name}   in memory, changelog ${store.changelog}`)
+    lines.push(
+      `  ≡ ${store.kind === 'table' ? 'table' : 'windows'} ${store.name}   in memory, changelog ${store.changelog}`,
+    )
   }
   for (const output of stage.outputs) {
     const by = plan.nodes.find(({ id }) => id === output.keyedBy)
@@ -86,16 +94,33 @@ function sinks({ delivers }: Plan): readonly string[] {
   return ['sinks', ...delivers.flatMap(sinkText)]
 }
 
-function sinkText({ id, topic, describe, guarantee, hold, servePath }: DeliverPlan): readonly string[] {
+function sinkText({
+  id,
+  topic,
+  describe,
+  guarantee,
+  hold,
+  servePath,
+}: DeliverPlan): readonly string[] {
   const name = id.slice(id.indexOf('/') + 1)
   const lines = [`  ${name}   ${describe}`, `    ← ${topic}`]
-  if (servePath !== undefined) return [...lines, '    clients hold their own position, and resume from it']
-  return [...lines, `    ${guarantees[guarantee]}`, `    holds what it has not read for ${duration(hold.ms)} or ${size(hold.bytes)}`]
+  if (servePath !== undefined)
+    return [...lines, '    clients hold their own position, and resume from it']
+  return [
+    ...lines,
+    `    ${guarantees[guarantee]}`,
+    `    holds what it has not read for ${duration(hold.ms)} or ${size(hold.bytes)}`,
+  ]
 }
 
 function topics(plan: Plan): readonly string[] {
   const shown = plan.topics.filter(({ role }) => role !== 'changelog' && role !== 'replay')
-  const rows = shown.map((topic) => [topic.name, topic.role, partitions(topic.partitions), kept(topic)])
+  const rows = shown.map((topic) => [
+    topic.name,
+    topic.role,
+    partitions(topic.partitions),
+    kept(topic),
+  ])
   const hidden = plan.topics.length - shown.length
   const rest = hidden === 0 ? [] : [`  and ${hidden} for state and replay (--json lists them)`]
   return ['topics', ...aligned(rows).map((line) => `  ${line}`), ...rest]
@@ -130,5 +155,10 @@ function aligned(rows: readonly (readonly string[])[]): readonly string[] {
   for (const row of rows) {
     for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
   }
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i]!)).join('   ').trimEnd())
+  return rows.map((row) =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i]!))
+      .join('   ')
+      .trimEnd(),
+  )
 }

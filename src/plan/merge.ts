@@ -20,7 +20,8 @@ export function mergePlans(plans: readonly Plan[]): MergedPlan {
       throw new MillraceError('MR3021', `Two pipelines are called ${plan.pipeline}.`)
     }
     names.add(plan.pipeline)
-    for (const topic of plan.topics) topics.set(topic.name, mergedTopic(topics.get(topic.name), topic, plan.pipeline))
+    for (const topic of plan.topics)
+      topics.set(topic.name, mergedTopic(topics.get(topic.name), topic, plan.pipeline))
     for (const ingest of plan.ingests) {
       const known = ingests.get(ingest.id)
       if (known === undefined) ingests.set(ingest.id, { ...ingest, pipeline: plan.pipeline })
@@ -30,14 +31,19 @@ export function mergePlans(plans: readonly Plan[]): MergedPlan {
   return { plans, topics: [...topics.values()], ingests: [...ingests.values()] }
 }
 
-function mergedTopic(known: PlannedTopic | undefined, topic: PlannedTopic, pipeline: string): PlannedTopic {
+function mergedTopic(
+  known: PlannedTopic | undefined,
+  topic: PlannedTopic,
+  pipeline: string,
+): PlannedTopic {
   if (known === undefined) return topic
   const differs = (what: string, a: unknown, b: unknown): MillraceError => {
     const text = `Pipeline ${pipeline} says ${what} of topic ${topic.name} is ${shown(b)}; another says ${shown(a)}.`
     return new MillraceError('MR3020', text)
   }
   if (known.kind !== topic.kind) throw differs('kind', known.kind, topic.kind)
-  if (known.partitions !== topic.partitions) throw differs('partitions', known.partitions, topic.partitions)
+  if (known.partitions !== topic.partitions)
+    throw differs('partitions', known.partitions, topic.partitions)
   // One that only writes to the topic says nothing about what is in it.
   if (topic.labels === undefined) return known
   if (known.labels === undefined) return topic
@@ -60,7 +66,9 @@ function mergedIngest(
   if (ingest.how === 'push' && ingest.path === undefined) return known
   if (ingest.how === 'push' && known.path === undefined) return { ...ingest, pipeline }
   const same =
-    ingest.path === known.path && ingest.describe === known.describe && ingest.onInvalid === known.onInvalid
+    ingest.path === known.path &&
+    ingest.describe === known.describe &&
+    ingest.onInvalid === known.onInvalid
   if (same) return known
   const text = `Topic ${ingest.topic} comes from ${known.describe} in pipeline ${known.pipeline} and from ${ingest.describe} in pipeline ${pipeline}.`
   throw new MillraceError('MR3020', text)

@@ -68,7 +68,8 @@ function deliversOf(definition: PipelineDefinition): readonly DeliverPlan[] {
   for (const { outputs } of cutStages(definition)) {
     for (const { topic, partitions } of outputs) partitionsOf.set(topic, partitions)
   }
-  for (const node of definition.nodes) if (node.kind === 'stream') partitionsOf.set(node.topic, node.partitions)
+  for (const node of definition.nodes)
+    if (node.kind === 'stream') partitionsOf.set(node.topic, node.partitions)
   return definition.nodes.flatMap((node) => {
     if (node.kind !== 'toSink') return []
     const { kind, describe, guarantee, hold = defaultHold, serve } = node.sink
@@ -104,7 +105,19 @@ function ingestsOf(node: StreamNode | TableNode): readonly IngestPlan[] {
   if (source?.open === undefined) return [push]
   const { kind, partitions, describe, replay } = source
   const pulled = `ingest/${topic}/${kind}`
-  return [push, { id: pulled, topic, node: id, how: 'pull', partitions, onInvalid: 'deadLetter', describe, replay }]
+  return [
+    push,
+    {
+      id: pulled,
+      topic,
+      node: id,
+      how: 'pull',
+      partitions,
+      onInvalid: 'deadLetter',
+      describe,
+      replay,
+    },
+  ]
 }
 
 function topicsOf(
@@ -117,11 +130,13 @@ function topicsOf(
   for (const node of definition.nodes) {
     if (node.kind === 'stream' || node.kind === 'table') topics.add(inletTopic(node))
   }
-  for (const { sessions } of ingests) if (sessions !== undefined) topics.add(changelog(sessions, pushBuckets))
+  for (const { sessions } of ingests)
+    if (sessions !== undefined) topics.add(changelog(sessions, pushBuckets))
   for (const { partitions, inputs, outputs, stores } of stages) {
     for (const { topic, role } of inputs) {
       const retained = { retentionMs: 7 * day }
-      if (role === 'replay') topics.add({ name: topic, kind: 'internal', partitions, role, ...retained })
+      if (role === 'replay')
+        topics.add({ name: topic, kind: 'internal', partitions, role, ...retained })
     }
     for (const output of outputs) topics.add(outputTopic(output))
     for (const store of stores) topics.add(changelog(store.changelog, partitions))
@@ -134,8 +149,20 @@ function inletTopic(node: StreamNode | TableNode): PlannedTopic {
   const { topic, kind, partitions, schema, key, time, retentionMs, retentionBytes } = node
   const { json, version } = schema
   const keyPath = key !== undefined && 'path' in key ? { key: key.path } : {}
-  const labels = { schemaVersion: version, ...keyPath, ...(time === undefined ? {} : { time }), ...shownSchema(json) }
-  return { name: topic, kind: 'user', partitions, role: kind, ...given({ retentionMs, retentionBytes }), labels }
+  const labels = {
+    schemaVersion: version,
+    ...keyPath,
+    ...(time === undefined ? {} : { time }),
+    ...shownSchema(json),
+  }
+  return {
+    name: topic,
+    kind: 'user',
+    partitions,
+    role: kind,
+    ...given({ retentionMs, retentionBytes }),
+    labels,
+  }
 }
 
 /** Labels are bounded; a schema beyond that is known by its version alone. */
@@ -144,7 +171,8 @@ function shownSchema(json: object | undefined): { readonly schema?: object } {
 }
 
 function outputTopic({ topic, role, partitions }: StagePlan['outputs'][number]): PlannedTopic {
-  if (role === 'topic') return { name: topic, kind: 'user', partitions, role: 'output', retentionMs: 7 * day }
+  if (role === 'topic')
+    return { name: topic, kind: 'user', partitions, role: 'output', retentionMs: 7 * day }
   const retentionMs = role === 'repartition' ? hour : day
   return { name: topic, kind: 'internal', partitions, role, retentionMs }
 }

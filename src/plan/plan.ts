@@ -15,7 +15,14 @@ export interface PlannedTopic {
   readonly name: string
   readonly kind: TopicKind
   readonly partitions: number
-  readonly role: 'stream' | 'table' | 'repartition' | 'output' | 'replay' | 'dead-letters' | 'changelog'
+  readonly role:
+    | 'stream'
+    | 'table'
+    | 'repartition'
+    | 'output'
+    | 'replay'
+    | 'dead-letters'
+    | 'changelog'
   readonly retentionMs?: number
   readonly retentionBytes?: number
   readonly labels?: Readonly<Record<string, unknown>>
@@ -100,7 +107,13 @@ export interface Plan {
   readonly delivers: readonly DeliverPlan[]
   readonly deadLetters: string
   /** One line per node for people: operator, its arguments, and whether it runs on field paths or a function. */
-  readonly nodes: readonly { readonly id: number; readonly kind: string; readonly name: string; readonly input?: number; readonly describe: string }[]
+  readonly nodes: readonly {
+    readonly id: number
+    readonly kind: string
+    readonly name: string
+    readonly input?: number
+    readonly describe: string
+  }[]
   /** 16 hex digits over everything above and the source text of the functions. */
   readonly hash: string
 }

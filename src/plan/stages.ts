@@ -93,7 +93,8 @@ class Cutter {
     if (node.kind === 'where' || node.kind === 'filter') return flow
     const path = flow.keyPath
     // A function may have replaced the field that held the key; only select is known to leave it alone.
-    const kept = node.kind === 'select' && path !== undefined && node.paths.some((one) => within(path, one))
+    const kept =
+      node.kind === 'select' && path !== undefined && node.paths.some((one) => within(path, one))
     return kept ? flow : { ...flow, keyPath: undefined }
   }
 
@@ -105,7 +106,13 @@ class Cutter {
     const keyed = { ...flow, key: node.id, keyPath }
     const user = this.#firstUser(node.id, keyPath)
     if (user === undefined) return keyed
-    const stage = this.#repartition(flow.stage, node.id, node.id, nameOf(user), flow.stage.partitions)
+    const stage = this.#repartition(
+      flow.stage,
+      node.id,
+      node.id,
+      nameOf(user),
+      flow.stage.partitions,
+    )
     return { ...keyed, stage, partitionedBy: node.id }
   }
 
@@ -117,9 +124,11 @@ class Cutter {
       const path = paths.get(node.input)
       if (node.kind === 'aggregate') return node
       if (node.kind === 'enrich' && path !== undefined && pathOf(node.key) === path) return node
-      if (node.kind === 'keyBy' && path !== undefined && pathOf(node.key) === path) paths.set(node.id, path)
+      if (node.kind === 'keyBy' && path !== undefined && pathOf(node.key) === path)
+        paths.set(node.id, path)
       if (node.kind === 'where' || node.kind === 'filter') paths.set(node.id, path)
-      if (node.kind === 'map' || node.kind === 'flatMap' || node.kind === 'derive') paths.set(node.id, undefined)
+      if (node.kind === 'map' || node.kind === 'flatMap' || node.kind === 'derive')
+        paths.set(node.id, undefined)
       if (node.kind === 'select') {
         const kept = path !== undefined && node.paths.some((one) => within(path, one))
         paths.set(node.id, kept ? path : undefined)
@@ -143,7 +152,13 @@ class Cutter {
       : this.#repartition(flow.stage, node.input, node.id, node.name, table.partitions, path)
     stage.nodes.push(node.id)
     if (!stage.inputs.some((input) => input.node === table.id)) {
-      stage.inputs.push({ topic: table.topic, role: 'table', node: table.id, upstreams: 0, start: 'earliest' })
+      stage.inputs.push({
+        topic: table.topic,
+        role: 'table',
+        node: table.id,
+        upstreams: 0,
+        start: 'earliest',
+      })
       stage.stores.push({ name: table.topic, node: table.id, kind: 'table' })
     }
     const key = inPlace ? flow.key : node.id
@@ -152,7 +167,10 @@ class Cutter {
 
   #aggregateFlow(node: NodeOf<'aggregate'>): Flow {
     const flow = this.#flow(node.input)
-    assert(flow.key >= 0 && flow.partitionedBy === flow.key, 'rows of a window are partitioned by their key')
+    assert(
+      flow.key >= 0 && flow.partitionedBy === flow.key,
+      'rows of a window are partitioned by their key',
+    )
     flow.stage.nodes.push(node.id)
     flow.stage.stores.push({ name: node.name, node: node.id, kind: 'window' })
     return { ...flow, keyPath: node.keyName }
@@ -181,7 +199,13 @@ class Cutter {
     const topic = `${this.#definition.name}.${name}.repartition`
     from.outputs.push({ node, topic, role: 'repartition', partitions, keyedBy })
     const stage = this.#stage(name, partitions)
-    stage.inputs.push({ topic, role: 'repartition', node, upstreams: from.partitions, start: 'earliest' })
+    stage.inputs.push({
+      topic,
+      role: 'repartition',
+      node,
+      upstreams: from.partitions,
+      start: 'earliest',
+    })
     this.#repartitions.set(identity, stage)
     return stage
   }

@@ -24,18 +24,27 @@ function likelyBranch(problems: readonly Problem[], choice: Problem): Problem | 
   const branches = new Map<string, Problem[]>()
   for (const problem of problems) {
     if (!problem.schemaPath.startsWith(`${choice.schemaPath}/`)) continue
-    const branch = problem.schemaPath.slice(choice.schemaPath.length + 1).split('/', 2).join('/')
+    const branch = problem.schemaPath
+      .slice(choice.schemaPath.length + 1)
+      .split('/', 2)
+      .join('/')
     branches.set(branch, [...(branches.get(branch) ?? []), problem])
   }
-  const meant = [...branches.values()].filter((all) => !all.some(({ keyword }) => keyword === 'const'))
+  const meant = [...branches.values()].filter(
+    (all) => !all.some(({ keyword }) => keyword === 'const'),
+  )
   return meant.length === 1 && branches.size > 1 ? meant[0]![0] : undefined
 }
 
 function sentence(problem: Problem, value: unknown): string {
   const { keyword, instancePath, message } = problem
-  const names = instancePath.split('/').slice(1).map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+  const names = instancePath
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
   const missing = list(problem.params, 'requiredProperties')
-  if (keyword === 'required' && missing.length > 0) return `${pathText([...names, missing[0]!])} is missing`
+  if (keyword === 'required' && missing.length > 0)
+    return `${pathText([...names, missing[0]!])} is missing`
   const extra = list(problem.params, 'additionalProperties')
   if (keyword === 'additionalProperties' && extra.length > 0) {
     return `${pathText([...names, extra[0]!])} is not a field of the schema`
@@ -50,7 +59,8 @@ export function problemText(names: readonly string[], value: unknown, rule: stri
 
 function rule({ keyword, params }: Problem, message: string): string {
   if (keyword === 'const') return `must be ${shortened(member(params, 'allowedValue'))}`
-  if (keyword === 'enum') return `must be one of ${list(params, 'allowedValues').map(shortened).join(', ')}`
+  if (keyword === 'enum')
+    return `must be one of ${list(params, 'allowedValues').map(shortened).join(', ')}`
   return message
 }
 
@@ -65,7 +75,9 @@ function valueAt(value: unknown, names: readonly string[]): unknown {
 }
 
 function member(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
+  return typeof value === 'object' && value !== null
+    ? (value as Record<string, unknown>)[name]
+    : undefined
 }
 
 function list(params: unknown, name: string): readonly string[] {

@@ -5,7 +5,15 @@ type Json = Readonly<Record<string, unknown>>
 type Members = Record<string, Field>
 
 const unknownField: Field = { type: 'unknown', optional: false }
-const types: readonly FieldType[] = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'null']
+const types: readonly FieldType[] = [
+  'string',
+  'number',
+  'integer',
+  'boolean',
+  'object',
+  'array',
+  'null',
+]
 
 export function fieldsOf(schema: Json): Field {
   return fieldOf(schema, schema, new Set())
@@ -17,11 +25,14 @@ function fieldOf(schema: unknown, root: Json, open: ReadonlySet<unknown>): Field
   if (typeof schema['$ref'] === 'string') return fieldOf(target(schema['$ref'], root), root, inside)
   for (const keyword of ['anyOf', 'oneOf']) {
     const branches = schema[keyword]
-    if (Array.isArray(branches)) return union(branches.map((branch) => fieldOf(branch, root, inside)))
+    if (Array.isArray(branches))
+      return union(branches.map((branch) => fieldOf(branch, root, inside)))
   }
   if (Array.isArray(schema['allOf'])) {
     const parts = schema['allOf'].map((part) => fieldOf(part, root, inside))
-    return intersection(schema['properties'] === undefined ? parts : [...parts, own(schema, root, inside)])
+    return intersection(
+      schema['properties'] === undefined ? parts : [...parts, own(schema, root, inside)],
+    )
   }
   return own(schema, root, inside)
 }
@@ -49,7 +60,11 @@ function typeOf(schema: Json): FieldType {
   if (types.includes(type as FieldType)) return type as FieldType
   if (type !== undefined) return 'unknown'
   if (schema['properties'] !== undefined) return 'object'
-  const values = Array.isArray(schema['enum']) ? schema['enum'] : 'const' in schema ? [schema['const']] : []
+  const values = Array.isArray(schema['enum'])
+    ? schema['enum']
+    : 'const' in schema
+      ? [schema['const']]
+      : []
   const found = new Set(values.map(typeOfValue))
   return found.size === 1 ? [...found][0]! : 'unknown'
 }
@@ -58,17 +73,22 @@ function typeOfValue(value: unknown): FieldType {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
   const type = typeof value
-  return type === 'string' || type === 'number' || type === 'boolean' || type === 'object' ? type : 'unknown'
+  return type === 'string' || type === 'number' || type === 'boolean' || type === 'object'
+    ? type
+    : 'unknown'
 }
 
 /** A field of one branch is a field of the union; it is optional unless all branches have and need it. */
 function union(branches: readonly Field[]): Field {
   const type = same(branches.map((branch) => branch.type)) ?? 'unknown'
-  if (type !== 'object' || branches.some(({ fields }) => fields === undefined)) return { type, optional: false }
+  if (type !== 'object' || branches.some(({ fields }) => fields === undefined))
+    return { type, optional: false }
   const names = new Set(branches.flatMap(({ fields }) => Object.keys(fields!)))
   const fields: Members = {}
   for (const name of names) {
-    const found = branches.map((branch) => branch.fields![name]).filter((field) => field !== undefined)
+    const found = branches
+      .map((branch) => branch.fields![name])
+      .filter((field) => field !== undefined)
     const optional = found.length < branches.length || found.some((field) => field.optional)
     fields[name] = { ...union(found), optional }
   }
@@ -78,7 +98,8 @@ function union(branches: readonly Field[]): Field {
 function intersection(parts: readonly Field[]): Field {
   const fields: Members = {}
   for (const part of parts) {
-    if (part.fields === undefined) return { type: same(parts.map(({ type }) => type)) ?? 'unknown', optional: false }
+    if (part.fields === undefined)
+      return { type: same(parts.map(({ type }) => type)) ?? 'unknown', optional: false }
     Object.assign(fields, part.fields)
   }
   return { type: 'object', optional: false, fields }

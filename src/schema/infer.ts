@@ -29,7 +29,7 @@ export interface StandardIssue {
 export type JsonSchema = { readonly [keyword: string]: unknown }
 
 /** What a stream or table takes as its schema: TypeBox, JSON Schema, or any Standard Schema validator. */
-export type SchemaInput = StandardSchema | TSchema | JsonSchema
+export type SchemaInput = StandardSchema | (TSchema & object) | JsonSchema
 
 /** The type of the events a schema describes. */
 export type Infer<S> = S extends { readonly '~standard': { readonly types?: infer Types } }

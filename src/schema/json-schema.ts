@@ -14,7 +14,10 @@ export function compiledSchema(json: Json): Schema {
   if (root.type !== 'object' && root.type !== 'unknown') {
     throw new MillraceError('MR3001', `The schema is of type ${root.type}; events are objects.`)
   }
-  if (json['type'] === undefined && !['properties', 'anyOf', 'oneOf', 'allOf', '$ref'].some((word) => word in json)) {
+  if (
+    json['type'] === undefined &&
+    !['properties', 'anyOf', 'oneOf', 'allOf', '$ref'].some((word) => word in json)
+  ) {
     const text = `The schema has no type (its keys are ${Object.keys(json).join(', ') || 'none'}); events are objects.`
     throw new MillraceError('MR3001', text)
   }
@@ -24,7 +27,8 @@ export function compiledSchema(json: Json): Schema {
     checkedBy: 'compiled',
     root,
     version: versionOf(json),
-    check: (value) => (validator.Check(value) ? undefined : firstProblem(validator.Errors(value)[1], value)),
+    check: (value) =>
+      validator.Check(value) ? undefined : firstProblem(validator.Errors(value)[1], value),
   }
 }
 
@@ -33,15 +37,31 @@ function compile(json: Json): ReturnType<typeof Compile> {
     return Compile(json)
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
-    throw new MillraceError('MR3001', `The JSON Schema does not compile: ${text}.`, { cause: error })
+    throw new MillraceError('MR3001', `The JSON Schema does not compile: ${text}.`, {
+      cause: error,
+    })
   }
 }
 
-const jsonTypes: readonly unknown[] = ['string', 'number', 'integer', 'boolean', 'object', 'array', 'null']
+const jsonTypes: readonly unknown[] = [
+  'string',
+  'number',
+  'integer',
+  'boolean',
+  'object',
+  'array',
+  'null',
+]
 /** Keywords whose values are data, not schemas. */
 const data: readonly string[] = ['const', 'enum', 'examples', 'required', 'default']
 /** Keywords whose members are schemas by name, so that a field may be called `type` or `default`. */
-const byName: readonly string[] = ['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas']
+const byName: readonly string[] = [
+  'properties',
+  'patternProperties',
+  '$defs',
+  'definitions',
+  'dependentSchemas',
+]
 
 /** Refuses what changes an event and what JSON cannot hold, at any depth. */
 function refuseForeign(schema: unknown, at: string, seen: Set<unknown>): void {
@@ -56,13 +76,15 @@ function refuseForeign(schema: unknown, at: string, seen: Set<unknown>): void {
   if ('default' in schema) throw new MillraceError('MR3002', `${where} has a default.`)
   const type: unknown = 'type' in schema ? schema.type : undefined
   for (const one of Array.isArray(type) ? type : type === undefined ? [] : [type]) {
-    if (!jsonTypes.includes(one)) throw new MillraceError('MR3004', `${where} is of type ${JSON.stringify(one)}.`)
+    if (!jsonTypes.includes(one))
+      throw new MillraceError('MR3004', `${where} is of type ${JSON.stringify(one)}.`)
   }
   for (const [keyword, value] of Object.entries(schema)) {
     if (data.includes(keyword)) continue
     if (!byName.includes(keyword)) refuseForeign(value, at, seen)
-    else for (const [name, member] of Object.entries(value as object)) {
-      refuseForeign(member, at === '' ? name : `${at}.${name}`, seen)
-    }
+    else
+      for (const [name, member] of Object.entries(value as object)) {
+        refuseForeign(member, at === '' ? name : `${at}.${name}`, seen)
+      }
   }
 }

@@ -6,7 +6,15 @@
  */
 
 /** What a field holds, as far as the schema says; `unknown` where it says nothing. */
-export type FieldType = 'string' | 'number' | 'integer' | 'boolean' | 'object' | 'array' | 'null' | 'unknown'
+export type FieldType =
+  | 'string'
+  | 'number'
+  | 'integer'
+  | 'boolean'
+  | 'object'
+  | 'array'
+  | 'null'
+  | 'unknown'
 
 export interface Field {
   readonly type: FieldType

@@ -63,7 +63,8 @@ function issueText(issue: StandardIssue | undefined, value: unknown): string {
   if (issue === undefined) return 'the event does not match the schema'
   const names = (issue.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part))
   let at = value
-  for (const name of names) at = typeof at === 'object' && at !== null ? (at as Json)[name] : undefined
+  for (const name of names)
+    at = typeof at === 'object' && at !== null ? (at as Json)[name] : undefined
   return problemText(names, at, issue.message)
 }
 
@@ -71,9 +72,14 @@ function issueText(issue: StandardIssue | undefined, value: unknown): string {
  * Path of the first difference that a validator made; undefined where there is none. Unknown fields may be left out: many
  * validators do that, and nobody reads them through the schema.
  */
-function firstChange(before: unknown, after: unknown, path: readonly string[]): readonly string[] | undefined {
+function firstChange(
+  before: unknown,
+  after: unknown,
+  path: readonly string[],
+): readonly string[] | undefined {
   if (Object.is(before, after)) return undefined
-  if (typeof before !== 'object' || typeof after !== 'object' || before === null || after === null) return path
+  if (typeof before !== 'object' || typeof after !== 'object' || before === null || after === null)
+    return path
   if (Array.isArray(before) !== Array.isArray(after)) return path
   if (Array.isArray(before) && before.length !== (after as readonly unknown[]).length) return path
   if (!Array.isArray(before) && Object.getPrototypeOf(after) !== Object.prototype) {
@@ -105,7 +111,10 @@ function jsonOf({ jsonSchema, vendor }: StandardSchema['~standard']): Json | und
   const input = attempt(() => jsonSchema.input(options))
   const output = attempt(() => jsonSchema.output(options))
   if ((input === undefined) !== (output === undefined)) {
-    throw new MillraceError('MR3002', `The ${vendor} schema gives out something else than it takes in.`)
+    throw new MillraceError(
+      'MR3002',
+      `The ${vendor} schema gives out something else than it takes in.`,
+    )
   }
   return input
 }
@@ -119,5 +128,10 @@ function attempt<T>(make: () => T): T | undefined {
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'then' in value &&
+    typeof value.then === 'function'
+  )
 }

@@ -22,7 +22,8 @@ function visit(value: unknown, at: string, seen: Set<unknown>, functions: string
   }
   const internals = member(value, '_zod')
   if (isObject(internals)) visitZod(member(internals, 'def'), at, seen, functions)
-  else if (typeof member(value, 'kind') === 'string') visitValibot(value as Json, at, seen, functions)
+  else if (typeof member(value, 'kind') === 'string')
+    visitValibot(value as Json, at, seen, functions)
 }
 
 const zodChanges: Readonly<Record<string, string>> = {
@@ -33,7 +34,18 @@ const zodChanges: Readonly<Record<string, string>> = {
   catch: 'a catch',
   overwrite: 'a check that rewrites the value (trim, toLowerCase, ...)',
 }
-const foreign: readonly string[] = ['date', 'bigint', 'symbol', 'map', 'set', 'promise', 'function', 'file', 'blob', 'instance']
+const foreign: readonly string[] = [
+  'date',
+  'bigint',
+  'symbol',
+  'map',
+  'set',
+  'promise',
+  'function',
+  'file',
+  'blob',
+  'instance',
+]
 
 function visitZod(def: unknown, at: string, seen: Set<unknown>, functions: string[]): void {
   if (!isObject(def)) return
@@ -43,14 +55,16 @@ function visitZod(def: unknown, at: string, seen: Set<unknown>, functions: strin
   if (foreign.includes(kind)) throw new MillraceError('MR3004', `${where(at)} is of type ${kind}.`)
   for (const [name, part] of Object.entries(def)) {
     if (name === 'shape' && isObject(part)) visitMembers(part, at, seen, functions)
-    else if (name === 'getter' && typeof part === 'function') visit((part as () => unknown)(), at, seen, functions)
+    else if (name === 'getter' && typeof part === 'function')
+      visit((part as () => unknown)(), at, seen, functions)
     else if (typeof part === 'function') note(part, at, functions)
     else visit(part, at, seen, functions)
   }
 }
 
 function visitValibot(schema: Json, at: string, seen: Set<unknown>, functions: string[]): void {
-  if (schema['async'] === true) throw new MillraceError('MR3003', `${where(at)} validates asynchronously.`)
+  if (schema['async'] === true)
+    throw new MillraceError('MR3003', `${where(at)} validates asynchronously.`)
   if (schema['kind'] === 'transformation') {
     throw new MillraceError('MR3002', `${where(at)} has a transform (${String(schema['type'])}).`)
   }
@@ -63,7 +77,8 @@ function visitValibot(schema: Json, at: string, seen: Set<unknown>, functions: s
   for (const [name, part] of Object.entries(schema)) {
     if (name.startsWith('~') || name === 'reference') continue
     if (name === 'entries' && isObject(part)) visitMembers(part, at, seen, functions)
-    else if (name === 'requirement' || name === 'literal' || name === 'expects') functions.push(`${at}:${text(part)}`)
+    else if (name === 'requirement' || name === 'literal' || name === 'expects')
+      functions.push(`${at}:${text(part)}`)
     else visit(part, at, seen, functions)
   }
 }
@@ -75,12 +90,15 @@ function visitMembers(members: Json, at: string, seen: Set<unknown>, functions: 
 }
 
 function note(fn: object, at: string, functions: string[]): void {
-  if (fn.constructor.name === 'AsyncFunction') throw new MillraceError('MR3003', `${where(at)} has an async check.`)
+  if (fn.constructor.name === 'AsyncFunction')
+    throw new MillraceError('MR3003', `${where(at)} has an async check.`)
   functions.push(`${at}:${text(fn)}`)
 }
 
 function text(value: unknown): string {
-  return typeof value === 'function' || value instanceof RegExp ? String(value) : (JSON.stringify(value) ?? '')
+  return typeof value === 'function' || value instanceof RegExp
+    ? String(value)
+    : (JSON.stringify(value) ?? '')
 }
 
 function where(at: string): string {
