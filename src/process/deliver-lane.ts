@@ -7,7 +7,7 @@ import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
-import type { PartitionOffsets, Position, Reader } from '../log/log.ts'
+import type { Position, Reader } from '../log/log.ts'
 import { parseJson } from '../schema/json-parse.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
 import type { TaskCounters } from './runner.ts'
@@ -48,19 +48,16 @@ export interface Outcome {
   readonly gap: Gap | undefined
 }
 
-/** Records that an operator gave up: the sink stands at `from` (-1: nowhere) while the log goes on at the position. */
+/** Records that an operator gave up: the sink stands at `from` (`nowhere`: it has no position) while the log goes on at the position. */
 interface Gap {
   readonly from: number
 }
 
 /** A lane's own trouble; what the sink as a whole has is the link's. */
-export type LaneTrouble =
-  | { readonly status: 'failed'; readonly error: MillraceError }
-  | {
-      readonly status: 'behind-retention'
-      readonly error: MillraceError
-      readonly earliest: number
-    }
+export interface LaneTrouble {
+  readonly status: 'failed' | 'behind-retention'
+  readonly error: MillraceError
+}
 
 export type Filled =
   | { readonly kind: 'deliver'; readonly batch: SinkBatch }
@@ -73,12 +70,14 @@ export interface LaneOptions {
   readonly partition: number
   readonly reader: Reader
   readonly position: Position | undefined
-  readonly offsets: PartitionOffsets
+  /** The first offset that can be read; where a lane without a position begins. */
+  readonly earliest: number
   readonly transactional: boolean
   readonly maxRows: number
   readonly maxBytes: number
 }
 
+const nowhere = -1
 const arenaBytes = 128 * 1024
 /** Offsets that hold no records (watermarks) are passed over in memory until there are this many. */
 const farAhead = 1_024
@@ -112,6 +111,8 @@ export class Lane {
   #until = 0
   #rejectedBefore: StoredPosition['rejected'] = []
   #pending: Pending | undefined
+  /** An operator said that what is gone is gone. */
+  #mayLose = false
   /** The block being read, and the next record in it. */
   #block: { readonly base: number; readonly next: number; row: number } | undefined
 
@@ -123,6 +124,8 @@ export class Lane {
     const { counters, gap } = parseMeta(options.position?.meta)
     this.counters = counters
     if (options.position !== undefined) this.#committed = { offset: options.position.offset, gap }
+    // Where it begins is committed before anything else: from here on whatever retention takes is a loss.
+    else this.#end(options.earliest, counters, [], { from: nowhere })
   }
 
   /** Stands still until what was delivered is committed. */
@@ -138,7 +141,14 @@ export class Lane {
   displace(): void {
     if (!this.#options.transactional && this.#placed) return
     this.#placed = false
-    this.#pending = undefined
+    if (!this.inFlight) this.#pending = undefined
+  }
+
+  /** Where retention begins now: a sink that is away for too long is told so before it comes back. */
+  noteEarliest(earliest: number): void {
+    const at = this.#placed ? this.#at : (this.#committed?.offset ?? earliest)
+    if (this.busy || this.#pending !== undefined || this.trouble !== undefined) return
+    if (at < earliest) this.#fallBehind(at, earliest)
   }
 
   /** Records committed and not yet delivered; an upper bound. */
@@ -155,24 +165,17 @@ export class Lane {
   }
 
   /** Decides where to go on: a transactional sink's own position is the true one. */
-  place(stored: StoredPosition | undefined): void {
-    const { offsets, transactional } = this.#options
-    const log = this.#committed
+  place(stored: StoredPosition | undefined, next: number): void {
+    const log = must(this.#committed, 'a lane is placed after its position is known')
+    const gaveUp = log.gap !== undefined && log.gap.from === (stored?.offset ?? nowhere)
     this.#placed = true
     this.#stored = stored?.offset
-    this.#until = 0
     this.#rejectedBefore = stored?.rejected ?? []
-    const gaveUp = log?.gap !== undefined && log.gap.from === (stored?.offset ?? -1)
-    if (log === undefined || !transactional || gaveUp) {
-      this.#seek(log?.offset ?? Math.min(offsets.earliest, stored?.offset ?? Infinity))
-      if (!gaveUp) this.#until = stored?.offset ?? 0
-    } else {
-      // A sink that lost what it had gets it again, from the start of the topic where it knows nothing at all.
-      this.#seek(Math.min(log.offset, stored?.offset ?? 0))
-      this.#until = stored !== undefined && stored.offset > log.offset ? stored.offset : 0
-    }
-    if (this.#until > Math.max(offsets.next, log?.offset ?? 0))
-      this.#fail(this.#outside(this.#until))
+    this.#until = stored !== undefined && !gaveUp && stored.offset > log.offset ? stored.offset : 0
+    if (gaveUp || !this.#options.transactional) this.#seek(log.offset)
+    // A sink that lost what it had gets it again, from the start of the topic where it knows nothing at all.
+    else this.#seek(Math.min(log.offset, stored?.offset ?? 0))
+    if (this.#until > next) this.#fail(this.#outside(this.#until, next))
   }
 
   /**
@@ -183,6 +186,7 @@ export class Lane {
     if (this.#pending !== undefined) return { kind: 'deliver', batch: this.#pending.batch }
     const following = this.#at < this.#until
     const pending = this.#read(Math.min(rows, this.#options.maxRows))
+    if (this.outcome !== undefined) return { kind: 'follow' }
     const { records } = pending.batch
     const something = records.length + pending.bad.length + pending.skipped > 0
     const arrived = following && this.#at >= this.#until
@@ -226,17 +230,10 @@ export class Lane {
   /** The operator gives up what retention removed: it is counted, and the sink goes on behind it. */
   giveUp(): void {
     if (this.trouble?.status !== 'behind-retention' || this.busy) return
-    const to = this.trouble.earliest
-    const lost = Math.max(0, to - this.#at)
-    const { counters } = this
     this.trouble = undefined
-    this.#seek(to)
-    this.#end(
-      to,
-      { ...counters, read: counters.read + lost, expired: counters.expired + lost },
-      [],
-      { from: this.#stored ?? -1 },
-    )
+    this.#mayLose = true
+    // Retention went on meanwhile: only the reader knows what is the earliest now.
+    if (this.#placed) this.#seek(this.#at)
   }
 
   #read(rows: number): Pending {
@@ -309,6 +306,7 @@ export class Lane {
         case 'gone':
           return this.#gone(read.earliest)
         case 'block':
+          this.#mayLose = false
           if (read.kind === 'records') {
             if (this.#view.read(read.bytes)) {
               this.#block = { base: read.baseOffset, next: read.nextOffset, row: 0 }
@@ -335,13 +333,30 @@ export class Lane {
       this.#seek(to)
       return skipped
     }
+    if (this.#mayLose) {
+      this.#lose(earliest)
+      return 'none'
+    }
+    this.#fallBehind(this.#at, earliest)
+    return 'none'
+  }
+
+  #fallBehind(at: number, earliest: number): void {
     const { topic, partition } = this.#options
     const error = new MillraceError(
       'MR5008',
-      `${earliest - this.#at} records of ${topic}/${partition} (offsets ${this.#at} to ${earliest - 1}) were not delivered.`,
+      `${earliest - at} records of ${topic}/${partition} (offsets ${at} to ${earliest - 1}) were not delivered.`,
     )
-    this.trouble = { status: 'behind-retention', error, earliest }
-    return 'none'
+    this.trouble = { status: 'behind-retention', error }
+  }
+
+  #lose(earliest: number): void {
+    const lost = earliest - this.#at
+    const { counters } = this
+    this.#mayLose = false
+    this.#seek(earliest)
+    const after = { ...counters, read: counters.read + lost, expired: counters.expired + lost }
+    this.#end(earliest, after, [], { from: this.#stored ?? nowhere })
   }
 
   /** Decodes record `row` of the block. Returns the bytes it counts for. */
@@ -414,11 +429,11 @@ export class Lane {
     this.trouble = { status: 'failed', error }
   }
 
-  #outside(offset: number): MillraceError {
-    const { topic, partition, offsets } = this.#options
+  #outside(offset: number, next: number): MillraceError {
+    const { topic, partition } = this.#options
     return new MillraceError(
       'MR5004',
-      `The sink stands at offset ${offset} of ${topic}/${partition}, which ends at ${offsets.next}.`,
+      `The sink stands at offset ${offset} of ${topic}/${partition}, which ends at ${next}.`,
     )
   }
 }

@@ -6,6 +6,7 @@ import { backoff } from '../core/backoff.ts'
 import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import type { PartitionOffsets } from '../log/log.ts'
 import type {
   Rejected,
   Sink,
@@ -19,6 +20,8 @@ import type {
 export interface Opened {
   /** By partition; partitions the sink knows nothing of are not in it. */
   readonly stored: ReadonlyMap<number, StoredPosition>
+  /** Of the topic, asked after the sink: what the sink stands behind must be in the log by then. */
+  readonly offsets: readonly PartitionOffsets[]
 }
 
 type LinkState =
@@ -32,6 +35,7 @@ export class SinkLink {
   readonly #env: Env
   readonly #sink: Sink
   readonly #context: SinkContext
+  readonly #offsets: () => Promise<readonly PartitionOffsets[]>
   readonly #onChange: () => void
   #state: LinkState = { kind: 'closed', openAt: 0 }
   #writer: SinkWriter | undefined
@@ -49,10 +53,17 @@ export class SinkLink {
   failures = 0
   error: MillraceError | undefined
 
-  constructor(env: Env, sink: Sink, context: SinkContext, onChange: () => void) {
+  constructor(
+    env: Env,
+    sink: Sink,
+    context: SinkContext,
+    offsets: () => Promise<readonly PartitionOffsets[]>,
+    onChange: () => void,
+  ) {
     this.#env = env
     this.#sink = sink
     this.#context = context
+    this.#offsets = offsets
     this.#onChange = onChange
   }
 
@@ -145,15 +156,16 @@ export class SinkLink {
         const position = await writer.stored?.(partition)
         if (position !== undefined) stored.set(partition, position)
       }
+      const offsets = await this.#offsets()
       if (generation === this.#generation) {
         this.#writer = writer
-        this.#opened = { stored }
+        this.#opened = { stored, offsets }
         this.#state = { kind: 'open', writer }
       } else {
         await writer.close()
       }
     } catch (error) {
-      await writer?.close().catch(() => {})
+      if (writer !== undefined) await closeQuietly(writer)
       if (generation === this.#generation) this.#fail(asMillraceError(error))
     }
     this.#onChange()
@@ -182,11 +194,27 @@ export class SinkLink {
     this.#writer = undefined
     if (writer === undefined) return
     this.#closing = this.#closing.then(async () => {
-      if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#settled = resolve))
-      this.#settled = undefined
-      // What it could not close it could not have acknowledged either.
-      await writer.close().catch(() => {})
+      await this.#quiet()
+      await closeQuietly(writer)
     })
+  }
+
+  /** Resolves when nothing is under way; a delivery that never ends is not waited for for ever. */
+  async #quiet(): Promise<void> {
+    if (this.#underWay === 0) return
+    const stop = new AbortController()
+    this.#settled = () => stop.abort()
+    await this.#env.timers.sleep(limits.deliverCloseMs, stop.signal)
+    this.#settled = undefined
+  }
+}
+
+/** What a writer acknowledged is safe already; that it cannot be closed changes nothing. */
+async function closeQuietly(writer: SinkWriter): Promise<void> {
+  try {
+    await writer.close()
+  } catch {
+    // See above.
   }
 }
 

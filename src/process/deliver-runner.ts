@@ -8,11 +8,12 @@ import { limits } from '../limits.ts'
 import { BlockBuilder } from '../log/block.ts'
 import type { Log, Writer } from '../log/log.ts'
 import type { DeliverPlan } from '../plan/plan.ts'
-import type { Sink, SinkBatch, SinkContext, StoredPosition } from '../sinks/sink.ts'
+import type { Sink, SinkBatch, SinkContext } from '../sinks/sink.ts'
 import { encodeLetter, letterId } from './dead-letters.ts'
 import { Lane } from './deliver-lane.ts'
 import type { Failure } from './deliver-lane.ts'
 import { SinkLink } from './deliver-link.ts'
+import type { Opened } from './deliver-link.ts'
 import type {
   DeliveryReport,
   Runner,
@@ -51,12 +52,13 @@ export class DeliverRunner implements Runner {
   #sumMs = 0
   #link: SinkLink | undefined
   #lanes: Lane[] = []
-  /** Where the sink stood when it opened. */
-  #stored: ReadonlyMap<number, StoredPosition> = new Map()
+  #opened: Opened = { stored: new Map(), offsets: [] }
   readonly #paused = new Set<string>()
   /** Tasks that an operator wants to go on. */
   readonly #goOn = new Set<string>()
   #first = 0
+  /** Failures of the link after which retention was looked at. */
+  #checkedFailures = 0
   #woken = false
   #wake: (() => void) | undefined
 
@@ -74,8 +76,8 @@ export class DeliverRunner implements Runner {
     const lanes: Lane[] = []
     for (const partition of partitions) {
       const position = positions.find((p) => p.topic === plan.topic && p.partition === partition)
-      const range = offsets[partition] ?? { earliest: 0, next: 0 }
-      const from = { topic: plan.topic, partition, offset: position?.offset ?? range.earliest }
+      const earliest = offsets[partition]?.earliest ?? 0
+      const from = { topic: plan.topic, partition, offset: position?.offset ?? earliest }
       lanes.push(
         new Lane({
           task: `${plan.id}/${partition}`,
@@ -83,7 +85,7 @@ export class DeliverRunner implements Runner {
           partition,
           reader: await log.reader([from]),
           position,
-          offsets: range,
+          earliest,
           transactional: sink.guarantee === 'transactional',
           maxRows: Math.min(sink.batch?.rows ?? limits.deliverRows, limits.deliverRows),
           maxBytes: Math.min(sink.batch?.bytes ?? limits.deliverBytes, limits.deliverBytes),
@@ -92,8 +94,12 @@ export class DeliverRunner implements Runner {
     }
     for (const lane of lanes) lane.paused = this.#paused.has(lane.task)
     this.#lanes = lanes
-    this.#link ??= new SinkLink(this.#options.env, sink, this.#sinkContext(topicId), () =>
-      this.#notify(),
+    this.#link ??= new SinkLink(
+      this.#options.env,
+      sink,
+      this.#sinkContext(topicId),
+      () => log.topics.offsets(plan.topic),
+      () => this.#notify(),
     )
   }
 
@@ -103,9 +109,13 @@ export class DeliverRunner implements Runner {
     let worked = this.#heed(link)
     const opened = link.step()
     if (opened !== undefined) {
-      this.#stored = opened.stored
+      this.#opened = opened
       for (const lane of this.#lanes) lane.displace()
       worked = true
+    }
+    if (link.failures !== this.#checkedFailures) {
+      this.#checkedFailures = link.failures
+      void this.#checkRetention()
     }
     let rows = budget.rows
     const first = this.#first++
@@ -113,7 +123,7 @@ export class DeliverRunner implements Runner {
       if (!link.isOpen || link.underWay >= limits.deliverInFlight) break
       const lane = this.#lanes[(first + i) % this.#lanes.length]
       if (lane === undefined || lane.busy || lane.paused || lane.trouble !== undefined) continue
-      if (!lane.placed) lane.place(this.#stored.get(lane.partition))
+      if (!lane.placed) this.#place(lane)
       if (lane.trouble !== undefined) continue
       const filled = lane.fill(rows)
       if (filled.kind === 'none') continue
@@ -247,6 +257,19 @@ export class DeliverRunner implements Runner {
       this.#observe(Math.max(0, now - appendTime), count),
     )
     this.#notify()
+  }
+
+  #place(lane: Lane): void {
+    const { stored, offsets } = this.#opened
+    lane.place(stored.get(lane.partition), offsets[lane.partition]?.next ?? 0)
+  }
+
+  /** A sink that cannot be reached reads nothing, so nothing else would tell that retention went past it. */
+  async #checkRetention(): Promise<void> {
+    const { log, plan } = this.#options
+    // When the log cannot answer, the worker that uses it finds out by itself.
+    const offsets = await log.topics.offsets(plan.topic).catch(() => [])
+    for (const lane of this.#lanes) lane.noteEarliest(offsets[lane.partition]?.earliest ?? 0)
   }
 
   /** Does what operators asked for, where the lane stands still. */
