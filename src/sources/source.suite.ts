@@ -21,7 +21,7 @@ export function sourceSuite(name: string, make: (seed: number) => SourceUnderTes
       const step = fc.record({
         maxEvents: fc.integer({ min: 1, max: 40 }),
         maxBytes: fc.integer({ min: 1, max: 5_000 }),
-        then: fc.constantFrom<Then>('commit', 'commit', 'go on', 'crash', 'restart'),
+        after: fc.constantFrom<After>('commit', 'commit', 'go on', 'crash', 'restart'),
         happen: fc.boolean(),
       })
       fc.assert(
@@ -56,17 +56,17 @@ export function sourceSuite(name: string, make: (seed: number) => SourceUnderTes
   })
 }
 
-type Then = 'commit' | 'go on' | 'crash' | 'restart'
+type After = 'commit' | 'go on' | 'crash' | 'restart'
 
 interface Step {
   readonly maxEvents: number
   readonly maxBytes: number
-  readonly then: Then
+  readonly after: Then
   readonly happen: boolean
 }
 
-const firstStep: Step = { maxEvents: 1, maxBytes: 1, then: 'commit', happen: false }
-const lastSteps: Step = { maxEvents: 1_000, maxBytes: 100_000, then: 'commit', happen: true }
+const firstStep: Step = { maxEvents: 1, maxBytes: 1, after: 'commit', happen: false }
+const lastSteps: Step = { maxEvents: 1_000, maxBytes: 100_000, after: 'commit', happen: true }
 
 /**
  * As an ingest task does it: events count when they are committed with their position; a crash forgets the others. The
@@ -86,7 +86,7 @@ function readAll(under: SourceUnderTest, steps: readonly Step[]): string[] {
   let idle = 0
   const all = [firstStep, ...steps]
   for (let i = 0; idle < 5; i++) {
-    const { maxEvents, maxBytes, then, happen } = all[i] ?? lastSteps
+    const { maxEvents, maxBytes, after, happen } = all[i] ?? lastSteps
     const more = happen && under.happen()
     const poll = reader.poll(maxEvents, maxBytes)
     if (poll.result === 'events') {
@@ -94,8 +94,8 @@ function readAll(under: SourceUnderTest, steps: readonly Step[]): string[] {
       pendingPosition = poll.position
     }
     idle = poll.result === 'events' || more || i < all.length ? 0 : idle + 1
-    if (then === 'commit' || then === 'restart') commit()
-    if (then === 'crash' || then === 'restart') {
+    if (after === 'commit' || after === 'restart') commit()
+    if (after === 'crash' || after === 'restart') {
       pending = []
       pendingPosition = undefined
       reader.close()
