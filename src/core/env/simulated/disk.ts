@@ -165,8 +165,13 @@ export class SimulatedDisk {
     }
     if ('short' in effect) return act(effect.short)
     const moment = effect.moment ?? crashMoment(operation, this.#random)
-    if (moment === 'middle') act(this.#random.int(4096))
-    if (moment === 'after') act(Infinity)
+    const limit = moment === 'middle' ? this.#random.int(4096) : Infinity
+    try {
+      if (moment !== 'before') act(limit)
+    } catch (error) {
+      // The operation fails, and the crash comes all the same: nobody lives to see the error.
+      if (!(error instanceof DiskError)) throw error
+    }
     if (effect.crash === 'power') this.losePower()
     else owner.end()
     throw new ProcessDied(owner.label)
