@@ -15,9 +15,6 @@ export interface Aggregate<in T, out V> {
   readonly [resultType]?: V
 }
 
-/** A numeric field, by path, or a function of the row. Rows where it is null or absent do not count. */
-export type NumberOf<T> = NumberPath<T> | ((row: T) => number | null | undefined)
-
 /** Windows of a fixed size, side by side, aligned to 1970-01-01T00:00:00Z. */
 export interface Tumbling {
   readonly kind: 'tumbling'
@@ -34,27 +31,38 @@ export function count(): Aggregate<unknown, number> {
   return { field: { kind: 'count' } }
 }
 
-/** The sum; 0 where no row has a number. */
-export function sum<T>(of: NumberOf<T>): Aggregate<T, number> {
+/** The sum of a field, by path, or of what a function returns; 0 where no row has a number. */
+export function sum<T>(
+  of: NumberPath<T> | ((row: T) => number | null | undefined),
+): Aggregate<T, number> {
   return numeric('sum', of)
 }
 
 /** The mean; null where no row has a number. */
-export function avg<T>(of: NumberOf<T>): Aggregate<T, number | null> {
+export function avg<T>(
+  of: NumberPath<T> | ((row: T) => number | null | undefined),
+): Aggregate<T, number | null> {
   return numeric('avg', of)
 }
 
 /** The smallest; null where no row has a number. */
-export function min<T>(of: NumberOf<T>): Aggregate<T, number | null> {
+export function min<T>(
+  of: NumberPath<T> | ((row: T) => number | null | undefined),
+): Aggregate<T, number | null> {
   return numeric('min', of)
 }
 
 /** The largest; null where no row has a number. */
-export function max<T>(of: NumberOf<T>): Aggregate<T, number | null> {
+export function max<T>(
+  of: NumberPath<T> | ((row: T) => number | null | undefined),
+): Aggregate<T, number | null> {
   return numeric('max', of)
 }
 
-function numeric<T, V>(kind: AggregateField['kind'], of: NumberOf<T>): Aggregate<T, V> {
+function numeric<T, V>(
+  kind: AggregateField['kind'],
+  of: string | ((row: T) => unknown),
+): Aggregate<T, V> {
   if (typeof of === 'string') return { field: { kind, of: { path: of } } }
   return { field: { kind, of: { fn: checkedFunction(`${kind}()`, of) } } }
 }

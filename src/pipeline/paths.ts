@@ -107,9 +107,10 @@ type ScalarAt<V> = unknown extends V ? Scalar : Extract<V, Scalar>
 
 /** Makes the compiler name a path in `W` that is none. */
 export type KnownPaths<T, W> = {
-  readonly [
-    P in Exclude<keyof W, PathsTo<T, Scalar | undefined>>
-  ]: 'The row has no such field to compare'
+  readonly [P in Exclude<keyof W, PathsTo<T, Scalar | undefined>>]: NoSuchField
+}
+interface NoSuchField {
+  readonly 'the row has no such field to compare': never
 }
 
 /** Of a union of event types, those that can meet the conditions. */

@@ -77,7 +77,7 @@ type SinkOf<S, T> = S extends { readonly keyFields?: readonly (infer K)[] }
     ? unknown
     : [K] extends [keyof T]
       ? unknown
-      : { readonly keyFields?: readonly (keyof T & string)[] }
+      : { readonly 'the key of the sink has a field that the rows have not': Exclude<K, keyof T> }
   : unknown
 
 type Results<F> = { -readonly [N in keyof F]: F[N] extends Aggregate<never, infer V> ? V : never }
