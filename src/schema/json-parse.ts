@@ -1,10 +1,10 @@
 /**
  * JSON.parse, with the right keys.
  *
- * In V8 12.8 and later, as in Node 24, JSON.parse may take a key with an escape in it for another key: after
- * `{"\\":1}` was parsed once anywhere in the process, the object `{"\n":1}` comes back as `{"\\":1}`. It looks up the
- * raw text of the key among the keys of earlier objects (nodejs/node#63785). What is accepted, all values, and keys
- * without escapes are right. So a text with an escape in a key is put together here; others cost one search.
+ * JSON.parse of Node 24 may take a key with an escape in it for another key: after `{"\\":1}` was parsed once anywhere
+ * in the process, the object `{"\n":1}` comes back as `{"\\":1}`. It looks the raw text of the key up among the keys of
+ * earlier objects (nodejs/node#63785). What is accepted, all values, and keys without escapes are right. So a text with
+ * an escape in a key is put together here; others cost one search.
  */
 export function parseJson(text: string): unknown {
   const value: unknown = JSON.parse(text)
