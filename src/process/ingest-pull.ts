@@ -47,6 +47,7 @@ export class PullIngestRunner implements Runner {
   readonly #stage: IngestStage
   readonly #tasks: Task[]
   #first = 0
+  #wake: (() => void) | undefined
 
   constructor(options: PullIngestOptions) {
     this.#options = options
@@ -117,11 +118,17 @@ export class PullIngestRunner implements Runner {
     this.#closeReaders()
   }
 
-  /** Sources are polled; only time wakes this runner. */
+  /** Sources are polled: only time wakes this runner, or `resume`. */
   wait(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      if (signal.aborted) resolve()
-      else signal.addEventListener('abort', () => resolve(), { once: true })
+      const done = (): void => {
+        signal.removeEventListener('abort', done)
+        this.#wake = undefined
+        resolve()
+      }
+      this.#wake = done
+      if (signal.aborted) done()
+      else signal.addEventListener('abort', done, { once: true })
     })
   }
 
@@ -132,7 +139,9 @@ export class PullIngestRunner implements Runner {
 
   resume(task: string): void {
     const found = this.#find(task)
-    if (found?.status === 'paused') found.status = 'running'
+    if (found?.status !== 'paused') return
+    found.status = 'running'
+    this.#wake?.()
   }
 
   report(): readonly TaskReport[] {

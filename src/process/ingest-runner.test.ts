@@ -276,6 +276,9 @@ describe('overload and failure', () => {
       error: { code: 'MR1041' },
     })
     expect((await world.send(ndjson([event('a')]), 1)).status).toBe(200)
+    world.runner!.reset()
+    await world.until(world.runner!.open())
+    expect((await world.send(ndjson([event('a')]))).error?.code).toBe('MR1041')
     world.runner!.resume('ingest/events/0')
     expect((await world.send(ndjson([event('a')]))).status).toBe(200)
     await world.stop()

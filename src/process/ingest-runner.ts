@@ -76,7 +76,6 @@ interface Waiting {
 interface Bucket {
   readonly store: Store<Session>
   readonly sessions: ProducerSessions
-  paused: boolean
 }
 
 /** What a request costs besides its body. */
@@ -88,6 +87,8 @@ export class PushIngestRunner implements Runner {
   readonly #stage: IngestStage
   readonly #bodies: BodyReader
   readonly #buckets = new Map<number, Bucket>()
+  /** Kept through resets, and before the first `open`. */
+  readonly #paused = new Set<number>()
   #queue: Waiting[] = []
   #head = 0
   /** Decided, and waiting for the commit. */
@@ -120,7 +121,7 @@ export class PushIngestRunner implements Runner {
     if (this.#cause !== undefined) return Promise.resolve(errorAnswer(this.#cause))
     if (this.#state === 'open' && found === undefined)
       return this.#unavailable(`has no bucket ${bucket} here`)
-    if (found?.paused === true) return this.#unavailable('is paused')
+    if (this.#paused.has(bucket)) return this.#unavailable('is paused')
     const bytes = request.body.length + requestBytes
     const { queue } = this.#options
     if (!queue.take(bytes)) {
@@ -146,7 +147,6 @@ export class PushIngestRunner implements Runner {
       this.#buckets.set(bucket, {
         store,
         sessions: new ProducerSessions(store, maxSessions),
-        paused: false,
       })
     }
     this.#state = 'open'
@@ -225,17 +225,19 @@ export class PushIngestRunner implements Runner {
   }
 
   pause(task: string): void {
-    this.#setPaused(task, true)
+    const bucket = this.#bucketOf(task)
+    if (bucket !== undefined) this.#paused.add(bucket)
   }
 
   resume(task: string): void {
-    this.#setPaused(task, false)
+    const bucket = this.#bucketOf(task)
+    if (bucket !== undefined) this.#paused.delete(bucket)
   }
 
   report(): readonly TaskReport[] {
-    return [...this.#buckets].map(([bucket, { store, paused }]) => ({
+    return [...this.#buckets].map(([bucket, { store }]) => ({
       id: `${this.id}/${bucket}`,
-      status: paused ? 'paused' : 'running',
+      status: this.#paused.has(bucket) ? 'paused' : 'running',
       counters: { ...this.#stage.counters(bucket) },
       lag: 0,
       watermark: undefined,
@@ -324,9 +326,10 @@ export class PushIngestRunner implements Runner {
     return Promise.resolve(refusalAnswer('MR1041', `${this.id} ${what}.`))
   }
 
-  #setPaused(task: string, paused: boolean): void {
-    const bucket = this.#buckets.get(Number(task.slice(this.id.length + 1)))
-    if (bucket !== undefined && task.startsWith(`${this.id}/`)) bucket.paused = paused
+  #bucketOf(task: string): number | undefined {
+    if (!task.startsWith(`${this.id}/`)) return undefined
+    const bucket = Number(task.slice(this.id.length + 1))
+    return this.#options.buckets.includes(bucket) ? bucket : undefined
   }
 }
 

@@ -61,7 +61,7 @@ type After = 'commit' | 'go on' | 'crash' | 'restart'
 interface Step {
   readonly maxEvents: number
   readonly maxBytes: number
-  readonly after: Then
+  readonly after: After
   readonly happen: boolean
 }
 
