@@ -45,11 +45,18 @@ function sentence(problem: Problem, value: unknown): string {
   const missing = list(problem.params, 'requiredProperties')
   if (keyword === 'required' && missing.length > 0)
     return `${pathText([...names, missing[0]!])} is missing`
-  const extra = list(problem.params, 'additionalProperties')
-  if (keyword === 'additionalProperties' && extra.length > 0) {
-    return `${pathText([...names, extra[0]!])} is not a field of the schema`
-  }
-  return problemText(names, valueAt(value, names), `it ${rule(problem, message)}`)
+  // The schema of a field that may not be there is `false`.
+  if (keyword === 'boolean') return `${pathText(names)} is not a field of the schema`
+  return problemText(names, valueAt(value, names), rule(problem, message))
+}
+
+/** Events are objects, whatever else their schema would let pass. */
+export function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function notAnObject(value: unknown): string {
+  return problemText([], value, 'it must be object')
 }
 
 /** `properties.duration is "12": it must be number`. */
@@ -58,10 +65,10 @@ export function problemText(names: readonly string[], value: unknown, rule: stri
 }
 
 function rule({ keyword, params }: Problem, message: string): string {
-  if (keyword === 'const') return `must be ${shortened(member(params, 'allowedValue'))}`
+  if (keyword === 'const') return `it must be ${shortened(member(params, 'allowedValue'))}`
   if (keyword === 'enum')
-    return `must be one of ${list(params, 'allowedValues').map(shortened).join(', ')}`
-  return message
+    return `it must be one of ${list(params, 'allowedValues').map(shortened).join(', ')}`
+  return message.startsWith('must ') ? `it ${message}` : message
 }
 
 function pathText(names: readonly string[]): string {

@@ -110,7 +110,8 @@ function same<T>(values: readonly T[]): T | undefined {
 }
 
 function target(ref: string, root: Json): unknown {
-  if (!ref.startsWith('#')) return undefined
+  // TypeBox refers to its definitions by name alone.
+  if (!ref.startsWith('#')) return isJson(root['$defs']) ? root['$defs'][ref] : undefined
   let at: unknown = root
   for (const part of ref.slice(1).split('/').slice(1)) {
     if (!isJson(at)) return undefined

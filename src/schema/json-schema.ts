@@ -1,7 +1,7 @@
 /** TypeBox and plain JSON Schema: checked by code that is generated once. */
 import { Compile } from 'typebox/schema'
 import { MillraceError } from '../errors.ts'
-import { firstProblem } from './explain.ts'
+import { firstProblem, isObject, notAnObject } from './explain.ts'
 import { fieldsOf } from './fields.ts'
 import type { Schema } from './schema.ts'
 import { versionOf } from './version.ts'
@@ -27,8 +27,10 @@ export function compiledSchema(json: Json): Schema {
     checkedBy: 'compiled',
     root,
     version: versionOf(json),
-    check: (value) =>
-      validator.Check(value) ? undefined : firstProblem(validator.Errors(value)[1], value),
+    check: (value) => {
+      if (!validator.Check(value)) return firstProblem(validator.Errors(value)[1], value)
+      return isObject(value) ? undefined : notAnObject(value)
+    },
   }
 }
 

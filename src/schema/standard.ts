@@ -1,6 +1,6 @@
 /** Validators of other libraries, through Standard Schema: they run on a copy, and must give back what they got. */
 import { MillraceError } from '../errors.ts'
-import { problemText } from './explain.ts'
+import { isObject, notAnObject, problemText } from './explain.ts'
 import { fieldsOf } from './fields.ts'
 import type { StandardIssue, StandardSchema } from './infer.ts'
 import type { Schema } from './schema.ts'
@@ -23,7 +23,7 @@ export function standardSchema(input: StandardSchema): Schema {
     checkedBy: 'validator',
     root,
     version: versionOf([standard.vendor, json, functions]),
-    check: (value) => checkWith(standard, value),
+    check: (value) => (isObject(value) ? checkWith(standard, value) : notAnObject(value)),
   }
 }
 

@@ -12,6 +12,8 @@ function canonical(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
   const entries = Object.entries(value).filter(([, member]) => member !== undefined)
+  // TypeBox keeps the functions of Refine in a hidden property.
+  if ('~refine' in value) entries.push(['~refine', value['~refine']])
   entries.sort(([a], [b]) => (a < b ? -1 : 1))
   return `{${entries.map(([name, member]) => `${JSON.stringify(name)}:${canonical(member)}`).join(',')}}`
 }
