@@ -13,7 +13,10 @@ export interface QueuedBlock {
   readonly nextOffset: number
   readonly content:
     | { readonly kind: 'records'; readonly view: BlockView }
-    | { readonly kind: 'control'; readonly control: { readonly upstream: number; readonly watermark: number } }
+    | {
+        readonly kind: 'control'
+        readonly control: { readonly upstream: number; readonly watermark: number }
+      }
   /** Next record to work on. */
   row: number
 }
@@ -81,7 +84,14 @@ export class BlockQueue {
 
   #push(block: Block): void {
     const { topic, partition, baseOffset, nextOffset } = block
-    this.#blocks.push({ topic, partition, baseOffset, nextOffset, content: this.#content(block), row: 0 })
+    this.#blocks.push({
+      topic,
+      partition,
+      baseOffset,
+      nextOffset,
+      content: this.#content(block),
+      row: 0,
+    })
   }
 
   #content(block: Block): QueuedBlock['content'] {

@@ -46,7 +46,9 @@ export class JsonRows implements RowReader {
     this.#role = role
     this.#rules = rules
     this.#keyField =
-      role === 'stream' && rules?.key !== undefined && 'path' in rules.key ? fieldGetter(rules.key.path) : undefined
+      role === 'stream' && rules?.key !== undefined && 'path' in rules.key
+        ? fieldGetter(rules.key.path)
+        : undefined
   }
 
   start(): void {
@@ -66,7 +68,10 @@ export class JsonRows implements RowReader {
       if (refused !== undefined) return refused
       value = this.#parsed
     } else if (this.#role !== 'table') {
-      return new MillraceError('MR4006', 'The record has no value, and the topic is read as a stream.')
+      return new MillraceError(
+        'MR4006',
+        'The record has no value, and the topic is read as a stream.',
+      )
     }
     const keyStart = view.keyStarts[i]!
     const keyEnd = keyStart < 0 ? keyStart : keyStart + view.keyLengths[i]!
@@ -95,7 +100,8 @@ export class JsonRows implements RowReader {
 
   batch(): RowBatch {
     const keys = (row: number): GroupKey | undefined => this.#key(row)
-    const raws = (row: number): Uint8Array => this.#buffers[row]!.subarray(this.#starts[row], this.#ends[row])
+    const raws = (row: number): Uint8Array =>
+      this.#buffers[row]!.subarray(this.#starts[row], this.#ends[row])
     return new RowBatch(this.count, this.#columns, this.#values, keys, raws)
   }
 
@@ -131,9 +137,12 @@ export class JsonRows implements RowReader {
   /** Keys must be UTF-8 where they are used: a replaced byte would move the record to another group. */
   #checkKey(view: BlockView, start: number, end: number): MillraceError | undefined {
     if (start < 0) {
-      return this.#role === 'table' ? new MillraceError('MR4004', 'The record of a table has no key.') : undefined
+      return this.#role === 'table'
+        ? new MillraceError('MR4004', 'The record of a table has no key.')
+        : undefined
     }
-    if (this.#rules === undefined || view.schemaVersion === this.#rules.schema.version) return undefined
+    if (this.#rules === undefined || view.schemaVersion === this.#rules.schema.version)
+      return undefined
     try {
       strictText.decode(view.bytes.subarray(start, end))
       return undefined
@@ -153,7 +162,8 @@ export class JsonRows implements RowReader {
   #grow(): void {
     const size = this.#capacity * 2
     const columns = newColumns(size)
-    for (const name of Object.keys(columns) as (keyof Columns)[]) columns[name].set(this.#columns[name])
+    for (const name of Object.keys(columns) as (keyof Columns)[])
+      columns[name].set(this.#columns[name])
     this.#columns = columns
     this.#starts = grown(this.#starts, size)
     this.#ends = grown(this.#ends, size)

@@ -34,7 +34,19 @@ export class Letters {
   }
 
   add(failure: Failure, now: number): void {
-    const { task, operator, node, error, attempts, topic, offset, timestamp, watermark, upstream, key } = failure
+    const {
+      task,
+      operator,
+      node,
+      error,
+      attempts,
+      topic,
+      offset,
+      timestamp,
+      watermark,
+      upstream,
+      key,
+    } = failure
     const read = offset >= 0
     const id = read
       ? letterId(this.#stage, operator, topic, task, offset, failure.index)

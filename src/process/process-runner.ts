@@ -71,12 +71,14 @@ export class ProcessRunner implements Runner {
   async open(): Promise<void> {
     this.reset()
     const { env, log, plan, stage, definition, partitions, snapshotDir } = this.#options
-    const tasks = partitions.map((partition) => new Task(`${stage.id}/${partition}`, partition, stage.inputs))
+    const tasks = partitions.map(
+      (partition) => new Task(`${stage.id}/${partition}`, partition, stage.inputs),
+    )
     const byPartition: (Task | undefined)[] = []
     for (const task of tasks) byPartition[task.partition] = task
     const letters = new Letters(plan.deadLetters, stage.id, plan.hash)
     const fates = new StageFates(stage, definition, letters, byPartition, () => env.clock.now())
-    const built = buildStage(stage, definition, fates)
+    const built = buildStage(plan, stage, definition, fates)
     const resources = { env, log, stage, definition, built, tasks, snapshotDir }
     const reader = await openPositions(resources)
     try {
@@ -99,8 +101,9 @@ export class ProcessRunner implements Runner {
     const rows = careful === true ? 1 : budget.rows
     let worked = open.time.advance(budget.rows, this.#full)
     if (!open.time.behind) {
-      const caughtUp = open.queue.fill({ rows, bytes: budget.bytes }, (topic, partition, earliest) =>
-        this.#gone(topic, partition, earliest),
+      const caughtUp = open.queue.fill(
+        { rows, bytes: budget.bytes },
+        (topic, partition, earliest) => this.#gone(topic, partition, earliest),
       )
       const read = open.inputs.work(rows)
       open.time.observed(caughtUp)
@@ -125,7 +128,8 @@ export class ProcessRunner implements Runner {
     for (const output of open.built.outputs) bytes += output.bytes
     for (const task of open.tasks) {
       bytes += task.stagedBytes()
-      for (const { operator } of open.built.aggregates) bytes += operator.stagedBytes(task.partition)
+      for (const { operator } of open.built.aggregates)
+        bytes += operator.stagedBytes(task.partition)
     }
     return bytes
   }
@@ -207,13 +211,19 @@ export class ProcessRunner implements Runner {
     if (task.timeStore !== undefined) task.time.save(task.timeStore)
     for (const { changelog, store } of task.stores) {
       const changes = store.changes()
-      if (changes !== undefined) writer.state(changelog, task.partition, changes.bytes, changes.count)
+      if (changes !== undefined)
+        writer.state(changelog, task.partition, changes.bytes, changes.count)
     }
     if (!task.moved) return
     for (const [input, { topic }] of stage.inputs.entries()) {
       if (input > 0 && !task.positionChanged(input)) continue
       const meta = input === 0 ? writeMeta(task) : ''
-      writer.position(stage.id, { topic, partition: task.partition, offset: task.positions[input]!, meta })
+      writer.position(stage.id, {
+        topic,
+        partition: task.partition,
+        offset: task.positions[input]!,
+        meta,
+      })
     }
   }
 

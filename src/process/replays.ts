@@ -29,17 +29,28 @@ export class Replays {
   readonly #inputs: ReadonlyMap<number, Operator>
   #waiting: Entry[] = []
 
-  constructor(definition: PipelineDefinition, built: BuiltStage, inputs: ReadonlyMap<number, Operator>) {
+  constructor(
+    definition: PipelineDefinition,
+    built: BuiltStage,
+    inputs: ReadonlyMap<number, Operator>,
+  ) {
     this.#definition = definition
     this.#built = built
     this.#inputs = inputs
   }
 
   /** Takes record `i` of a replay topic; the reason where it cannot enter. */
-  take(task: Task, input: number, view: BlockView, i: number, offset: number): MillraceError | undefined {
+  take(
+    task: Task,
+    input: number,
+    view: BlockView,
+    i: number,
+    offset: number,
+  ): MillraceError | undefined {
     const value = view.value(i)
     const record = value === undefined ? undefined : decodeReplay(value)
-    if (record === undefined) return new MillraceError('MR4014', `The record at offset ${offset} is no replayed letter.`)
+    if (record === undefined)
+      return new MillraceError('MR4014', `The record at offset ${offset} is no replayed letter.`)
     const timestamp = record.timestamp ?? view.timestamps[i]!
     const start = this.#inputs.get(record.node)
     const columns = newColumns(1)
@@ -54,7 +65,16 @@ export class Replays {
     // The bytes did not become a row the first time: they are judged again as if they had just been read.
     const again = this.#readAgain(record, timestamp)
     if (again instanceof MillraceError) return again
-    this.#waiting.push({ batch: new RowBatch(1, columns, again.values, () => again.groupKey(0), () => record.raw), target: start })
+    this.#waiting.push({
+      batch: new RowBatch(
+        1,
+        columns,
+        again.values,
+        () => again.groupKey(0),
+        () => record.raw,
+      ),
+      target: start,
+    })
     return undefined
   }
 
@@ -64,10 +84,16 @@ export class Replays {
     for (const { batch, target } of entries) process(batch, target)
   }
 
-  #atOperator(record: ReplayRecord, columns: ReturnType<typeof newColumns>): MillraceError | undefined {
+  #atOperator(
+    record: ReplayRecord,
+    columns: ReturnType<typeof newColumns>,
+  ): MillraceError | undefined {
     const target = this.#built.operators.get(record.node)
     if (target === undefined) {
-      return new MillraceError('MR4014', `The letter names the node ${record.node}, which this stage does not have.`)
+      return new MillraceError(
+        'MR4014',
+        `The letter names the node ${record.node}, which this stage does not have.`,
+      )
     }
     let row: unknown
     try {
@@ -85,7 +111,11 @@ export class Replays {
     const node = must(this.#definition.nodes[record.node], 'a node of the pipeline')
     const rules = node.kind === 'stream' || node.kind === 'table' ? node : undefined
     const builder = new BlockBuilder()
-    builder.add(timestamp, record.key === undefined ? undefined : Buffer.from(record.key), record.raw)
+    builder.add(
+      timestamp,
+      record.key === undefined ? undefined : Buffer.from(record.key),
+      record.raw,
+    )
     const view = new BlockView()
     view.read(builder.finish(0))
     const rows = new JsonRows(0, node.kind === 'table' ? 'table' : 'stream', rules)
@@ -102,7 +132,12 @@ export class Replays {
       node = this.#definition.nodes[node.input]
       if (node === undefined) break
       const key = node.kind === 'keyBy' || node.kind === 'stream' ? node.key : undefined
-      const path = node.kind === 'aggregate' ? node.keyName : key !== undefined && 'path' in key ? key.path : undefined
+      const path =
+        node.kind === 'aggregate'
+          ? node.keyName
+          : key !== undefined && 'path' in key
+            ? key.path
+            : undefined
       const typed = path === undefined ? undefined : groupKey(fieldGetter(path)(row))
       if (typed !== undefined && textOf(typed) === record.key) return typed
       if (node.kind === 'keyBy' || node.kind === 'aggregate') break

@@ -40,7 +40,13 @@ export class RowBatch implements Batch {
   readonly #raws: RawColumn | undefined
 
   /** `raws` undefined: the values are no longer what was read. */
-  constructor(rows: number, columns: Columns, values: readonly unknown[], keys: KeyColumn, raws?: RawColumn) {
+  constructor(
+    rows: number,
+    columns: Columns,
+    values: readonly unknown[],
+    keys: KeyColumn,
+    raws?: RawColumn,
+  ) {
     this.rows = rows
     this.columns = columns
     this.partition = columns.partition
@@ -81,7 +87,9 @@ export class RowBatch implements Batch {
   }
 
   raw(row: number): Uint8Array {
-    return this.#raws === undefined ? encoder.encode(JSON.stringify(this.values[row])) : this.#raws(row)
+    return this.#raws === undefined
+      ? encoder.encode(JSON.stringify(this.values[row]))
+      : this.#raws(row)
   }
 
   /** The same rows with other values. */
@@ -169,5 +177,7 @@ function field(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined
   const found = (value as Record<string, unknown>)[name]
   // Only names that every object inherits need the slower question.
-  return found !== undefined && name in Object.prototype && !Object.hasOwn(value, name) ? undefined : found
+  return found !== undefined && name in Object.prototype && !Object.hasOwn(value, name)
+    ? undefined
+    : found
 }

@@ -58,7 +58,13 @@ export class StageFates implements Fates, OutputFates {
     }
   }
 
-  deadLetter(batch: RowBatch, row: number, node: number, error: MillraceError, attempts: number): void {
+  deadLetter(
+    batch: RowBatch,
+    row: number,
+    node: number,
+    error: MillraceError,
+    attempts: number,
+  ): void {
     this.#letter(batch, row, this.#nameOf(node), node, error, attempts)
   }
 
@@ -67,7 +73,13 @@ export class StageFates implements Fates, OutputFates {
     task: Task,
     input: number,
     error: MillraceError,
-    record: { offset: number; timestamp: number; watermark: number; key: string | undefined; raw: Uint8Array },
+    record: {
+      offset: number
+      timestamp: number
+      watermark: number
+      key: string | undefined
+      raw: Uint8Array
+    },
   ): void {
     const { topic, node } = this.#stage.inputs[input]!
     task.counters.deadLettered++

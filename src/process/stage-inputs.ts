@@ -45,7 +45,12 @@ export class StageInputs {
   readonly #place: RowPlace = { task: 0, offset: 0, watermark: -Infinity, upstream: 0 }
   readonly #skip: ReadonlySet<string>
   readonly #replays: Replays
-  #announced: { readonly task: Task; readonly input: number; readonly upstream: number; readonly watermark: number }[] = []
+  #announced: {
+    readonly task: Task
+    readonly input: number
+    readonly upstream: number
+    readonly watermark: number
+  }[] = []
   /** Where retention lets an input begin again, by task and input. */
   readonly #lost = new Map<Task, Map<number, number>>()
 
@@ -73,7 +78,11 @@ export class StageInputs {
   work(rows: number): number {
     for (const input of this.#inputs) input.rows.start()
     let taken = 0
-    for (let block = this.#queue.peek(); block !== undefined && taken < rows; block = this.#queue.peek()) {
+    for (
+      let block = this.#queue.peek();
+      block !== undefined && taken < rows;
+      block = this.#queue.peek()
+    ) {
       taken += this.#take(block, rows - taken)
       if (!exhausted(block)) break
       this.#queue.shift()
@@ -207,7 +216,8 @@ export class StageInputs {
   }
 
   #outOfBounds(timestamp: number, appendTime: number, futureMs: number): MillraceError | undefined {
-    if (timestamp <= appendTime + futureMs && timestamp >= earliestTime && timestamp <= latestTime) return undefined
+    if (timestamp <= appendTime + futureMs && timestamp >= earliestTime && timestamp <= latestTime)
+      return undefined
     const what =
       timestamp > appendTime + futureMs
         ? `The time of the record is ${timestamp - appendTime} ms ahead of the clock here; at most ${futureMs} ms are taken.`
@@ -215,7 +225,14 @@ export class StageInputs {
     return new MillraceError('MR4008', what)
   }
 
-  #unreadable(input: InputState, task: Task, view: BlockView, i: number, offset: number, error: MillraceError): void {
+  #unreadable(
+    input: InputState,
+    task: Task,
+    view: BlockView,
+    i: number,
+    offset: number,
+    error: MillraceError,
+  ): void {
     const key = view.key(i)
     this.#fates.unreadable(task, input.index, error, {
       offset,

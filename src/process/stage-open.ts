@@ -56,7 +56,8 @@ export function writeMeta(task: Task): string {
 function readMeta(position: Position): object {
   if (position.meta === '') return {}
   const meta: unknown = JSON.parse(position.meta)
-  const counters = typeof meta === 'object' && meta !== null && 'counters' in meta ? meta.counters : undefined
+  const counters =
+    typeof meta === 'object' && meta !== null && 'counters' in meta ? meta.counters : undefined
   return typeof counters === 'object' && counters !== null ? counters : {}
 }
 
@@ -77,7 +78,9 @@ export async function openStores(resources: StageResources): Promise<void> {
       const store = newStore(resources, plan, task)
       task.stores.push({ changelog: plan.changelog, store })
       const from =
-        snapshotDir === undefined ? 0 : loadSnapshot(env, snapshotDir, plan.changelog, task.partition, store)
+        snapshotDir === undefined
+          ? 0
+          : loadSnapshot(env, snapshotDir, plan.changelog, task.partition, store)
       targets.push({ changelog: plan.changelog, partition: task.partition, store, from })
     }
   }
@@ -114,14 +117,21 @@ function newStore(resources: StageResources, plan: StorePlan, task: Task): AnySt
     return task.timeStore
   }
   if (plan.kind === 'table') {
-    const store = new MemoryStore({ name, codec: jsonCodec<object>(), partitionKey: (key) => key, maxBytes })
+    const store = new MemoryStore({
+      name,
+      codec: jsonCodec<object>(),
+      partitionKey: (key) => key,
+      maxBytes,
+    })
     const tables = built.tables.get(node)
-    if (tables === undefined) throw new MillraceError('MR4015', `The store ${name} is of a table nobody uses.`)
+    if (tables === undefined)
+      throw new MillraceError('MR4015', `The store ${name} is of a table nobody uses.`)
     tables[task.partition] = store
     return store
   }
   const aggregate = built.aggregates.find(({ operator }) => operator.node === node)
-  if (aggregate === undefined) throw new MillraceError('MR4015', `The store ${name} is of an unknown aggregate.`)
+  if (aggregate === undefined)
+    throw new MillraceError('MR4015', `The store ${name} is of an unknown aggregate.`)
   const codec = float64Codec(aggregate.accumulators.length)
   return new MemoryStore({ name, codec, partitionKey: partitionText, maxBytes })
 }

@@ -60,9 +60,18 @@ export class StageTime {
     this.#stream = matters && node?.kind === 'stream' ? { input, idleMs: node.idleMs } : undefined
     const now = this.#env.clock.monotonic()
     for (const task of tasks) {
-      this.#announced.set(task, built.announcements.map(() => ({ watermark: -Infinity, at: -Infinity })))
+      this.#announced.set(
+        task,
+        built.announcements.map(() => ({ watermark: -Infinity, at: -Infinity })),
+      )
       const position = this.#stream === undefined ? 0 : task.positions[this.#stream.input]!
-      this.#pulses.set(task, { activeAt: now, position, raisedAt: -Infinity, allIdle: undefined, lookAt: undefined })
+      this.#pulses.set(task, {
+        activeAt: now,
+        position,
+        raisedAt: -Infinity,
+        allIdle: undefined,
+        lookAt: undefined,
+      })
       this.#publish(task, 'active')
     }
   }

@@ -18,7 +18,13 @@ class StagedBlock {
     for (let i = 0; i < view.count; i++) {
       if (this.tasks[i] === task) continue
       const watermark = view.watermarks?.[i]
-      this.builder.add(view.timestamps[i]!, view.key(i), view.value(i), view.upstreams?.[i] ?? 0, watermark)
+      this.builder.add(
+        view.timestamps[i]!,
+        view.key(i),
+        view.value(i),
+        view.upstreams?.[i] ?? 0,
+        watermark,
+      )
       tasks.push(this.tasks[i]!)
     }
     this.tasks = tasks
@@ -60,7 +66,8 @@ export class StagedTopic {
   drop(task: number): void {
     for (const block of this.#blocks) block?.without(task)
     this.#bytes = 0
-    for (const block of this.#blocks) if (block !== undefined && block.tasks.length > 0) this.#bytes += block.builder.bytes
+    for (const block of this.#blocks)
+      if (block !== undefined && block.tasks.length > 0) this.#bytes += block.builder.bytes
   }
 
   stage(writer: Writer, now: number): void {

@@ -18,7 +18,16 @@ export interface TaskStore {
 }
 
 export function noCounts(): TaskCounters {
-  return { read: 0, processed: 0, deadLettered: 0, late: 0, skipped: 0, shed: 0, expired: 0, emitted: 0 }
+  return {
+    read: 0,
+    processed: 0,
+    deadLettered: 0,
+    late: 0,
+    skipped: 0,
+    shed: 0,
+    expired: 0,
+    emitted: 0,
+  }
 }
 
 export class Task {
@@ -72,7 +81,9 @@ export class Task {
   }
 
   positionChanged(input: number): boolean {
-    return this.#unwritten[input] === true || this.positions[input] !== this.#committedPositions[input]
+    return (
+      this.#unwritten[input] === true || this.positions[input] !== this.#committedPositions[input]
+    )
   }
 
   committed(): void {
@@ -107,7 +118,9 @@ export class Task {
       watermark: Number.isFinite(watermark) ? watermark : undefined,
       stateKeys,
       stateBytes,
-      ...(this.error === undefined ? {} : { error: { code: this.error.code, message: this.error.message } }),
+      ...(this.error === undefined
+        ? {}
+        : { error: { code: this.error.code, message: this.error.message } }),
     }
   }
 }

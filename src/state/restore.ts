@@ -17,12 +17,19 @@ export interface RestoreTarget {
 }
 
 /** Applies the changelogs of all targets up to the last commit. One reader walks them together. */
-export async function restoreFromChangelog(log: Log, targets: readonly RestoreTarget[]): Promise<void> {
+export async function restoreFromChangelog(
+  log: Log,
+  targets: readonly RestoreTarget[],
+): Promise<void> {
   if (targets.length === 0) return
   const byPlace = new Map<string, RestoreTarget>()
   for (const target of targets) byPlace.set(`${target.changelog}/${target.partition}`, target)
   const reader = await log.reader(
-    targets.map(({ changelog, partition, from }) => ({ topic: changelog, partition, offset: from })),
+    targets.map(({ changelog, partition, from }) => ({
+      topic: changelog,
+      partition,
+      offset: from,
+    })),
   )
   const arena = new Arena(limits.batchBytes)
   try {
@@ -31,7 +38,8 @@ export async function restoreFromChangelog(log: Log, targets: readonly RestoreTa
       if (next.result === 'caught-up') return
       if (next.result === 'arena-full') arena.reset()
       else if (next.result === 'block') {
-        if (next.kind === 'state') byPlace.get(`${next.topic}/${next.partition}`)?.store.restore(next.bytes)
+        if (next.kind === 'state')
+          byPlace.get(`${next.topic}/${next.partition}`)?.store.restore(next.bytes)
       } else if (next.result === 'corrupt') throw next.error
       else {
         const what = `The changelog ${next.topic}, partition ${next.partition}, begins at offset ${next.earliest}, and no valid snapshot reaches it.`

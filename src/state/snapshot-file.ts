@@ -90,12 +90,16 @@ export function readHeader(file: DiskFile, place: SnapshotPlace): SnapshotHeader
     chunks: view.getUint32(32, true),
     bytes: view.getFloat64(40, true),
   }
-  const same = view.getUint32(36, true) === place.partition && view.getBigUint64(48, true) === nameHash(place)
+  const same =
+    view.getUint32(36, true) === place.partition && view.getBigUint64(48, true) === nameHash(place)
   return same && header.bytes === file.size() ? header : undefined
 }
 
 /** Chunks of entries, each verified; ends with undefined in place of a chunk that is damaged. */
-export function* readChunks(file: DiskFile, header: SnapshotHeader): Generator<Uint8Array | undefined> {
+export function* readChunks(
+  file: DiskFile,
+  header: SnapshotHeader,
+): Generator<Uint8Array | undefined> {
   const head = new Uint8Array(CHUNK_HEADER)
   const view = new DataView(head.buffer)
   let at = HEADER
@@ -106,7 +110,8 @@ export function* readChunks(file: DiskFile, header: SnapshotHeader): Generator<U
       return
     }
     const bytes = new Uint8Array(length)
-    const whole = readAll(file, bytes, at + CHUNK_HEADER) && view.getBigUint64(8, true) === xxh64(bytes)
+    const whole =
+      readAll(file, bytes, at + CHUNK_HEADER) && view.getBigUint64(8, true) === xxh64(bytes)
     yield whole ? bytes : undefined
     if (!whole) return
     at += CHUNK_HEADER + length
@@ -148,11 +153,11 @@ function nameHash(place: SnapshotPlace): bigint {
 }
 
 function writeAll(file: DiskFile, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; ) done += file.write(bytes.subarray(done), position + done)
+  for (let done = 0; done < bytes.length;) done += file.write(bytes.subarray(done), position + done)
 }
 
 function readAll(file: DiskFile, into: Uint8Array, position: number): boolean {
-  for (let done = 0; done < into.length; ) {
+  for (let done = 0; done < into.length;) {
     const read = file.read(into.subarray(done), position + done)
     if (read === 0) return false
     done += read

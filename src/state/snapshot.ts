@@ -13,7 +13,13 @@ import type { ChangelogEntry } from './changelog.ts'
 import { ChangelogReader, keyOf } from './changelog.ts'
 import type { Restorable } from './restore.ts'
 import type { SnapshotHeader, SnapshotPlace } from './snapshot-file.ts'
-import { openSnapshot, readChunks, readEntries, readHeader, SnapshotFileWriter } from './snapshot-file.ts'
+import {
+  openSnapshot,
+  readChunks,
+  readEntries,
+  readHeader,
+  SnapshotFileWriter,
+} from './snapshot-file.ts'
 
 const kept = 2
 
@@ -28,14 +34,21 @@ export interface MadeSnapshot extends SnapshotPlace {
 }
 
 /** Fills a store from the newest snapshot that is whole. Returns the offset at which its changelog goes on. */
-export function loadSnapshot(env: Env, dir: string, changelog: string, partition: number, store: Restorable): number {
+export function loadSnapshot(
+  env: Env,
+  dir: string,
+  changelog: string,
+  partition: number,
+  store: Restorable,
+): number {
   const found = newestWhole(env.disk, dir, { changelog, partition })
   if (found === undefined) return 0
   const { file, header } = found
   try {
     // Verified a moment ago; a chunk that fails now means the disk is failing, and half a store must not live on.
     for (const chunk of readChunks(file, header)) {
-      if (chunk === undefined) throw new MillraceError('MR4011', `The snapshot ${file.path} cannot be read twice.`)
+      if (chunk === undefined)
+        throw new MillraceError('MR4011', `The snapshot ${file.path} cannot be read twice.`)
       store.restore(chunk)
     }
     return header.offset
@@ -78,7 +91,10 @@ export async function snapshotOnce(
 }
 
 /** A snapshot is due when restoring would read this much changelog. */
-export function snapshotDue(changelogBytes: number, snapshotBytes: number = limits.snapshotBytes): boolean {
+export function snapshotDue(
+  changelogBytes: number,
+  snapshotBytes: number = limits.snapshotBytes,
+): boolean {
   return changelogBytes >= snapshotBytes
 }
 
@@ -114,7 +130,11 @@ export class SnapshotMaker {
     const from = places.map((place) => {
       const newest = newestWhole(env.disk, dir, place)
       newest?.file.close()
-      return { topic: place.changelog, partition: place.partition, offset: newest?.header.offset ?? 0 }
+      return {
+        topic: place.changelog,
+        partition: place.partition,
+        offset: newest?.header.offset ?? 0,
+      }
     })
     return new SnapshotMaker(env, log, dir, snapshotBytes, await log.reader(from))
   }
@@ -128,7 +148,11 @@ export class SnapshotMaker {
       const { changelog, partition } = entry.place
       const snapshot = await snapshotOnce(this.#env, this.#log, changelog, partition, this.#dir)
       entry.bytes = 0
-      if (snapshot !== undefined) made.push(snapshot)
+      if (snapshot === undefined) continue
+      made.push(snapshot)
+      // The older snapshot must stay useful, should the newest turn out damaged.
+      const { spareOffset } = snapshot
+      if (spareOffset > 0) await this.#log.topics.trim(changelog, partition, spareOffset)
     }
     return made
   }
@@ -182,7 +206,9 @@ function folderOf(dir: string, place: SnapshotPlace): string {
 /** Snapshot files, newest first. */
 function snapshotFiles(disk: Disk, folder: string): string[] {
   if (!disk.exists(folder)) return []
-  const named = disk.list(folder).map(({ name }) => ({ name, lsn: Number(/^(\d+)\.snap$/.exec(name)?.[1] ?? NaN) }))
+  const named = disk
+    .list(folder)
+    .map(({ name }) => ({ name, lsn: Number(/^(\d+)\.snap$/.exec(name)?.[1] ?? NaN) }))
   return named
     .filter(({ lsn }) => !Number.isNaN(lsn))
     .toSorted((a, b) => b.lsn - a.lsn)
@@ -212,7 +238,7 @@ function readDelta(reader: Reader, place: SnapshotPlace, mostBytes: number): Del
   const arena = new Arena(limits.batchBytes)
   let offset = 0
   let lsn: number | undefined
-  for (let bytes = 0; bytes < mostBytes; ) {
+  for (let bytes = 0; bytes < mostBytes;) {
     const next = reader.next(arena)
     if (next.result === 'caught-up') break
     if (next.result === 'arena-full') arena.reset()
@@ -223,7 +249,8 @@ function readDelta(reader: Reader, place: SnapshotPlace, mostBytes: number): Del
     } else {
       // The arena is used again: what is kept must be a copy.
       const changes = new ChangelogReader(next.bytes.slice())
-      for (let entry = changes.next(); entry !== undefined; entry = changes.next()) entries.set(keyOf(entry), entry)
+      for (let entry = changes.next(); entry !== undefined; entry = changes.next())
+        entries.set(keyOf(entry), entry)
       offset = next.nextOffset
       lsn = next.lsn
       bytes += next.bytes.length
@@ -267,7 +294,10 @@ function makeFolder(disk: Disk, dir: string, place: SnapshotPlace): void {
 }
 
 /** Entries of both in key order, the delta's where both have the key, tombstones left out. */
-function* merged(previous: Whole | undefined, delta: ReadonlyMap<string, ChangelogEntry>): Generator<ChangelogEntry> {
+function* merged(
+  previous: Whole | undefined,
+  delta: ReadonlyMap<string, ChangelogEntry>,
+): Generator<ChangelogEntry> {
   const keys = [...delta.keys()].toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0))
   let i = 0
   if (previous !== undefined) {

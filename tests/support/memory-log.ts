@@ -80,7 +80,9 @@ export class MemoryLog implements Log {
     this.#earliest.set(`${topic}/${partition}`, below)
   }
 
-  apply(staged: readonly Omit<Stored, 'baseOffset' | 'nextOffset' | 'lsn' | 'result' | 'appendedAt'>[]): Appended[] {
+  apply(
+    staged: readonly Omit<Stored, 'baseOffset' | 'nextOffset' | 'lsn' | 'result' | 'appendedAt'>[],
+  ): Appended[] {
     const lsn = ++this.lsn
     const appended = staged.map((block) => {
       const id = `${block.topic}/${block.partition}`
@@ -88,7 +90,14 @@ export class MemoryLog implements Log {
       const baseOffset = (this.#next.get(id) ?? 0) + (this.#options.gap?.() ?? 0)
       const nextOffset = baseOffset + block.count
       this.#next.set(id, nextOffset)
-      this.blocks.push({ ...block, result: 'block', baseOffset, nextOffset, lsn, appendedAt: this.#options.now?.() ?? 0 })
+      this.blocks.push({
+        ...block,
+        result: 'block',
+        baseOffset,
+        nextOffset,
+        lsn,
+        appendedAt: this.#options.now?.() ?? 0,
+      })
       return { topic: block.topic, partition: block.partition, baseOffset, nextOffset }
     })
     for (const wake of this.#waiting) wake()
@@ -119,7 +128,8 @@ export class MemoryLog implements Log {
         })),
       offsetAt: async (name, partition, timeMs) => {
         const found = this.blocks.find(
-          (block) => block.topic === name && block.partition === partition && block.appendedAt >= timeMs,
+          (block) =>
+            block.topic === name && block.partition === partition && block.appendedAt >= timeMs,
         )
         return found?.baseOffset ?? this.next(name, partition)
       },
@@ -151,7 +161,13 @@ class MemoryWriter implements Writer {
   }
 
   control(topic: string, partition: number, upstream: number, watermark: number): void {
-    this.#staged.push({ kind: 'control', topic, partition, count: 1, bytes: controlBytes(upstream, watermark) })
+    this.#staged.push({
+      kind: 'control',
+      topic,
+      partition,
+      count: 1,
+      bytes: controlBytes(upstream, watermark),
+    })
   }
 
   position(group: string, position: Position): void {

@@ -72,21 +72,40 @@ export class StageWorld {
 
   /** Fresh workers, as after a restart: partition p lives on worker p mod `count`. */
   start(count: number): void {
-    const boards = new Map(this.plan.stages.map(({ id, partitions }) => [id, new WatermarkBoard(partitions)]))
+    const boards = new Map(
+      this.plan.stages.map(({ id, partitions }) => [id, new WatermarkBoard(partitions)]),
+    )
     this.workers = Array.from({ length: count }, (_, worker) => {
       const runners = this.plan.stages.flatMap((stage) => {
-        const partitions = Array.from({ length: stage.partitions }, (_unused, p) => p).filter((p) => p % count === worker)
+        const partitions = Array.from({ length: stage.partitions }, (_unused, p) => p).filter(
+          (p) => p % count === worker,
+        )
         if (partitions.length === 0) return []
         const { env, log, plan, definition } = this
         const board = boards.get(stage.id)!
-        return [new ProcessRunner({ ...this.#options, env, log, plan, definition, stage, partitions, board })]
+        return [
+          new ProcessRunner({
+            ...this.#options,
+            env,
+            log,
+            plan,
+            definition,
+            stage,
+            partitions,
+            board,
+          }),
+        ]
       })
       return new TestWorker(`worker-${worker}`, runners)
     })
   }
 
   /** Writes records of a user topic as ingest would. */
-  async produce(topic: string, records: readonly TestRecord[], schemaVersion = this.#schemaVersion(topic)): Promise<void> {
+  async produce(
+    topic: string,
+    records: readonly TestRecord[],
+    schemaVersion = this.#schemaVersion(topic),
+  ): Promise<void> {
     const writer = await this.log.open('producer')
     const builders = new Map<number, BlockBuilder>()
     for (const { partition, timestamp, key, value } of records) {
@@ -140,7 +159,9 @@ export class StageWorld {
 
   async read(topic: string): Promise<ReadBack[]> {
     const partitions = this.log.infos.get(topic)?.partitions ?? 0
-    const reader = await this.log.reader(Array.from({ length: partitions }, (_, p) => ({ topic, partition: p, offset: 0 })))
+    const reader = await this.log.reader(
+      Array.from({ length: partitions }, (_, p) => ({ topic, partition: p, offset: 0 })),
+    )
     const arena = new Arena(1e7)
     const view = new BlockView()
     const records: ReadBack[] = []
@@ -170,13 +191,21 @@ export class StageWorld {
 
   #schemaVersion(topic: string): number {
     const node = this.definition.nodes.find(
-      (each): each is StreamNode | TableNode => (each.kind === 'stream' || each.kind === 'table') && each.topic === topic,
+      (each): each is StreamNode | TableNode =>
+        (each.kind === 'stream' || each.kind === 'table') && each.topic === topic,
     )
     return node?.schema.version ?? 0
   }
 
   #env(): Env {
-    const none = new Proxy({}, { get: () => () => { throw new Error('not in this test') } }) as never
+    const none = new Proxy(
+      {},
+      {
+        get: () => () => {
+          throw new Error('not in this test')
+        },
+      },
+    ) as never
     const clock = { now: (): number => this.now, monotonic: (): number => this.now }
     return { clock, random: none, timers: none, disk: none, net: none }
   }

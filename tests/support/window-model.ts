@@ -14,6 +14,8 @@ export interface ModelWindow {
   n: number
   min: number | null
   max: number | null
+  /** Rows that came when their own partition's watermark had passed the window's end. */
+  updates: number
 }
 
 export interface ModelResult {
@@ -38,9 +40,19 @@ export function windowsOf(
       continue
     }
     const id = `${event.key}@${start}`
-    const window = windows.get(id) ?? { key: event.key, start, count: 0, sum: 0, n: 0, min: null, max: null }
+    const window = windows.get(id) ?? {
+      key: event.key,
+      start,
+      count: 0,
+      sum: 0,
+      n: 0,
+      min: null,
+      max: null,
+      updates: 0,
+    }
     windows.set(id, window)
     window.count++
+    if (watermark >= start + options.size) window.updates++
     if (event.value === undefined) continue
     window.sum += event.value
     window.n++

@@ -2,18 +2,19 @@
 import { must } from '../../core/assert.ts'
 import { MillraceError } from '../../errors.ts'
 import type { OperatorNode, PipelineDefinition } from '../../pipeline/definition.ts'
-import type { StageOutput, StagePlan } from '../../plan/plan.ts'
+import type { Plan, StageOutput, StagePlan } from '../../plan/plan.ts'
 import { StagedTopic } from '../staging.ts'
 import { Accumulators } from '../windows/accumulators.ts'
 import { Aggregate } from '../windows/aggregate.ts'
 import type { TableStore } from './enrich.ts'
 import { Enrich, LookupKey } from './enrich.ts'
-import { KeyBy, Select } from './fields.ts'
+import { KeyBy, picker, Select } from './fields.ts'
 import { Filter, FlatMap, MapRows } from './functions.ts'
 import type { Fates, Operator } from './operator.ts'
 import { Fanout, UserFunction } from './operator.ts'
 import type { OutputFates } from './output.ts'
 import { TopicOutput } from './output.ts'
+import { neededPaths } from './projection.ts'
 import { Where } from './where.ts'
 
 /** An output whose readers merge watermarks. */
@@ -85,7 +86,10 @@ class Builder {
     this.fanout(node.input).targets.push(operator)
     this.operators.set(node.id, operator)
     this.inputShifts.set(node.id, inputShift)
-    this.#shifts.set(node.id, operator instanceof Aggregate ? inputShift + operator.shiftMs : inputShift)
+    this.#shifts.set(
+      node.id,
+      operator instanceof Aggregate ? inputShift + operator.shiftMs : inputShift,
+    )
   }
 
   lateFanout(aggregate: number): Fanout {
@@ -95,11 +99,20 @@ class Builder {
   }
 
   /** `lookup`: rows move to where this enrich finds its table's rows, and take its key. */
-  output(output: StageOutput, lookup: EnrichNode | undefined): void {
+  output(
+    output: StageOutput,
+    lookup: EnrichNode | undefined,
+    paths: readonly string[] | undefined,
+  ): void {
     const topic = this.outputs.get(output.topic) ?? new StagedTopic(output.topic, output.partitions)
     this.outputs.set(output.topic, topic)
     const internal = output.role === 'repartition'
-    const write = new TopicOutput(topic, internal, this.#fates)
+    const write = new TopicOutput(
+      topic,
+      internal,
+      this.#fates,
+      paths === undefined ? undefined : picker(paths),
+    )
     this.fanout(output.node).targets.push(lookup === undefined ? write : this.#keyed(lookup, write))
     if (internal) this.announcements.push({ topic, shiftMs: this.shift(output.node) })
   }
@@ -151,20 +164,32 @@ class Builder {
   }
 }
 
-export function buildStage(stage: StagePlan, definition: PipelineDefinition, fates: Fates & OutputFates): BuiltStage {
+export function buildStage(
+  plan: Plan,
+  stage: StagePlan,
+  definition: PipelineDefinition,
+  fates: Fates & OutputFates,
+): BuiltStage {
   const builder = new Builder(fates)
   for (const input of stage.inputs) builder.fanout(input.node)
   for (const id of stage.nodes) builder.add(operatorNode(stage, definition, id))
   for (const output of stage.outputs) {
     const keyedBy = output.keyedBy === undefined ? undefined : definition.nodes[output.keyedBy]
-    builder.output(output, keyedBy?.kind === 'enrich' ? keyedBy : undefined)
+    const paths =
+      output.role === 'repartition' ? neededPaths(plan, definition, output.topic) : undefined
+    builder.output(output, keyedBy?.kind === 'enrich' ? keyedBy : undefined, paths)
   }
   return { ...builder, outputs: [...builder.outputs.values()] }
 }
 
 function operatorNode(stage: StagePlan, definition: PipelineDefinition, id: number): OperatorNode {
   const node = must(definition.nodes[id], 'a planned node is part of the pipeline')
-  if (node.kind === 'stream' || node.kind === 'table' || node.kind === 'toSink' || node.kind === 'toTopic') {
+  if (
+    node.kind === 'stream' ||
+    node.kind === 'table' ||
+    node.kind === 'toSink' ||
+    node.kind === 'toTopic'
+  ) {
     throw new MillraceError('MR4015', `Stage ${stage.id} has the node ${id}, which is no operator.`)
   }
   return node

@@ -42,11 +42,13 @@ export class Enrich implements Operator {
     const values: unknown[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      const value =
+        this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
       if (value === failed) continue
       // A row without a usable key finds nothing, as in a left join.
       const key = groupKey(value)
-      const found = key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
+      const found =
+        key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
       const added = this.#fn.call(batch, row, found)
       if (added === failed) continue
       if (!isRow(added)) {
@@ -79,7 +81,8 @@ export class LookupKey implements Operator {
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      const value =
+        this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
       if (value === failed) continue
       keys[row] = groupKey(value)
       kept.add(row)
@@ -93,7 +96,10 @@ export class TableUpdate implements Operator {
   readonly #tables: readonly (TableStore | undefined)[]
   readonly #fail: (task: number, error: unknown) => void
 
-  constructor(tables: readonly (TableStore | undefined)[], fail: (task: number, error: unknown) => void) {
+  constructor(
+    tables: readonly (TableStore | undefined)[],
+    fail: (task: number, error: unknown) => void,
+  ) {
     this.#tables = tables
     this.#fail = fail
   }

@@ -12,11 +12,11 @@ import { typeOf } from './functions.ts'
 
 /** Keeps the named fields at their places; absent ones stay absent. */
 export class Select implements Operator {
-  readonly #paths: readonly { readonly names: readonly string[]; readonly get: (value: unknown) => unknown }[]
+  readonly #pick: (value: unknown) => Record<string, unknown>
   readonly #next: Fanout
 
   constructor(paths: readonly string[], next: Fanout) {
-    this.#paths = paths.map((path) => ({ names: path.split('.'), get: fieldGetter(path) }))
+    this.#pick = picker(paths)
     this.#next = next
   }
 
@@ -28,10 +28,14 @@ export class Select implements Operator {
     }
     this.#next.process(batch.withValues(values), selection)
   }
+}
 
-  #pick(value: unknown): Record<string, unknown> {
+/** A function that makes a row of some fields of a row. */
+export function picker(paths: readonly string[]): (value: unknown) => Record<string, unknown> {
+  const fields = paths.map((path) => ({ names: path.split('.'), get: fieldGetter(path) }))
+  return (value) => {
     const picked: Record<string, unknown> = {}
-    for (const { names, get } of this.#paths) {
+    for (const { names, get } of fields) {
       const found = get(value)
       if (found !== undefined) place(picked, names, found)
     }
@@ -44,7 +48,10 @@ function place(into: Record<string, unknown>, names: readonly string[], value: u
   for (let i = 0; i < names.length - 1; i++) {
     const name = names[i]!
     if (!Object.hasOwn(at, name)) set(at, name, {})
-    at = at[name] as Record<string, unknown>
+    const inner = at[name]
+    // Another path brought the whole of it, this field included.
+    if (typeof inner !== 'object' || inner === null) return
+    at = inner as Record<string, unknown>
   }
   set(at, names.at(-1)!, value)
 }
@@ -52,7 +59,12 @@ function place(into: Record<string, unknown>, names: readonly string[], value: u
 /** Assigns an own property whatever its name, `__proto__` included. */
 function set(object: Record<string, unknown>, name: string, value: unknown): void {
   if (name === '__proto__') {
-    Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true })
+    Object.defineProperty(object, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
   } else object[name] = value
 }
 
@@ -65,7 +77,11 @@ export class KeyBy implements Operator {
   readonly #next: Fanout
   readonly #kept = new RowList()
 
-  constructor(node: { readonly id: number; readonly name: string; readonly key: Selector }, fates: Fates, next: Fanout) {
+  constructor(
+    node: { readonly id: number; readonly name: string; readonly key: Selector },
+    fates: Fates,
+    next: Fanout,
+  ) {
     const { key } = node
     this.#byPath = 'path' in key
     this.#get = 'path' in key ? fieldGetter(key.path) : () => undefined

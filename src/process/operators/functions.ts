@@ -78,7 +78,9 @@ export class FlatMap implements Operator {
       const result = this.#fn.call(batch, row)
       if (result === failed) continue
       if (!Array.isArray(result) || !result.every(isRow)) {
-        const got = Array.isArray(result) ? 'an array with something else than rows' : typeOf(result)
+        const got = Array.isArray(result)
+          ? 'an array with something else than rows'
+          : typeOf(result)
         this.#fn.reject(batch, row, 'MR4003', `The function returned ${got}.`)
         continue
       }

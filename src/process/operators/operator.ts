@@ -21,7 +21,13 @@ export class Fanout implements Operator {
 /** Where rows go that an operator cannot pass on. Implemented by the runner. */
 export interface Fates {
   /** The row as it stands at `node`'s input becomes a dead letter. */
-  deadLetter(batch: RowBatch, row: number, node: number, error: MillraceError, attempts: number): void
+  deadLetter(
+    batch: RowBatch,
+    row: number,
+    node: number,
+    error: MillraceError,
+    attempts: number,
+  ): void
   skipped(batch: RowBatch, row: number): void
   late(batch: RowBatch, row: number): void
   /** The row's task stops with this error; what it staged since the last commit is dropped. */
@@ -41,7 +47,12 @@ export class UserFunction {
   readonly #fates: Fates
 
   constructor(
-    node: { readonly id: number; readonly name: string; readonly onError?: OnError; readonly retries?: number },
+    node: {
+      readonly id: number
+      readonly name: string
+      readonly onError?: OnError
+      readonly retries?: number
+    },
     fn: (row: never, other: never) => unknown,
     fates: Fates,
   ) {
@@ -62,7 +73,13 @@ export class UserFunction {
         if (typeof result !== 'object' || result === null || !isThenable(result)) return result
         // Its rejection would otherwise end the process.
         result.then(undefined, () => {})
-        return this.reject(batch, row, 'MR4002', `The function of ${this.#name} returned a promise.`, attempt)
+        return this.reject(
+          batch,
+          row,
+          'MR4002',
+          `The function of ${this.#name} returned a promise.`,
+          attempt,
+        )
       } catch (error) {
         if (attempt > this.#retries) {
           const what = `The function of ${this.#name} threw ${describe(error)}.`

@@ -2,11 +2,14 @@ import { partitionOf } from '../../core/hash.ts'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import type { Selection } from '../batch.ts'
+import type { GroupKey } from '../keys.ts'
 import { keyJson, textOf } from '../keys.ts'
 import type { RowBatch } from '../rows.ts'
 import type { StagedTopic } from '../staging.ts'
 import type { Operator } from './operator.ts'
 import { describe } from './operator.ts'
+
+const encoder = new TextEncoder()
 
 export interface OutputFates {
   emitted(task: number): void
@@ -20,9 +23,18 @@ export class TopicOutput implements Operator {
   /** Repartition topics carry typed keys, and what each row is judged late by. */
   readonly #internal: boolean
   readonly #fates: OutputFates
+  readonly #pick: ((value: unknown) => unknown) | undefined
+  readonly #keys = new KeyCache()
   #scratch = Buffer.allocUnsafe(16 * 1024)
 
-  constructor(topic: StagedTopic, internal: boolean, fates: OutputFates) {
+  /** `pick` makes what is written of a row; default: the whole row. */
+  constructor(
+    topic: StagedTopic,
+    internal: boolean,
+    fates: OutputFates,
+    pick?: (value: unknown) => unknown,
+  ) {
+    this.#pick = pick
     this.#topic = topic
     this.#internal = internal
     this.#fates = fates
@@ -39,14 +51,14 @@ export class TopicOutput implements Operator {
       let keyBytes: Uint8Array | undefined
       let partition = task % partitions
       if (key !== undefined) {
-        keyBytes = Buffer.from(textOf(key))
-        if (keyBytes.length > limits.keyBytes) {
-          const what = `The key has ${keyBytes.length} bytes; at most ${limits.keyBytes} are taken.`
+        const placed = this.#keys.get(key, partitions, this.#internal)
+        if (placed === undefined) {
+          const what = `The key has more than ${limits.keyBytes} bytes.`
           this.#fates.unwritable(batch, row, new MillraceError('MR4013', what))
           continue
         }
-        partition = partitionOf(keyBytes, partitions)
-        if (this.#internal) keyBytes = Buffer.from(keyJson(key))
+        keyBytes = placed.bytes
+        partition = placed.partition
       }
       const watermark = this.#internal ? batch.watermark[row]! : undefined
       this.#topic.add(task, partition, batch.timestamp[row]!, keyBytes, value, watermark)
@@ -57,22 +69,57 @@ export class TopicOutput implements Operator {
   /** The row's JSON: as it was read where nothing changed it. Valid until the next call. */
   #value(batch: RowBatch, row: number): Uint8Array | undefined {
     let bytes: Uint8Array
-    if (batch.unchanged) bytes = batch.raw(row)
+    if (batch.unchanged && this.#pick === undefined) bytes = batch.raw(row)
     else {
       let json: string
       try {
-        json = JSON.stringify(batch.values[row])
+        const value = batch.values[row]
+        json = JSON.stringify(this.#pick === undefined ? value : this.#pick(value))
       } catch (error) {
         const what = `The row cannot be written as JSON: ${describe(error)}.`
         this.#fates.unwritable(batch, row, new MillraceError('MR4003', what))
         return undefined
       }
-      if (json.length * 3 > this.#scratch.length) this.#scratch = Buffer.allocUnsafe(json.length * 4)
+      if (json.length * 3 > this.#scratch.length)
+        this.#scratch = Buffer.allocUnsafe(json.length * 4)
       bytes = this.#scratch.subarray(0, this.#scratch.write(json, 0, 'utf8'))
     }
     if (bytes.length <= limits.eventBytes) return bytes
     const what = `The row has ${bytes.length} bytes as JSON; a topic takes at most ${limits.eventBytes}.`
     this.#fates.unwritable(batch, row, new MillraceError('MR4013', what))
     return undefined
+  }
+}
+
+interface PlacedKey {
+  readonly bytes: Uint8Array
+  readonly partition: number
+}
+
+const mostCached = 8_192
+
+/** Keys come again and again: their bytes and partitions are worth remembering. */
+class KeyCache {
+  readonly #strings = new Map<string, PlacedKey>()
+
+  /** Undefined when the key is too long for a topic. */
+  get(key: GroupKey, partitions: number, internal: boolean): PlacedKey | undefined {
+    if (typeof key !== 'string') return place(key, partitions, internal)
+    const known = this.#strings.get(key)
+    if (known !== undefined) return known
+    const placed = place(key, partitions, internal)
+    if (placed === undefined) return undefined
+    if (this.#strings.size === mostCached) this.#strings.clear()
+    this.#strings.set(key, placed)
+    return placed
+  }
+}
+
+function place(key: GroupKey, partitions: number, internal: boolean): PlacedKey | undefined {
+  const text = encoder.encode(textOf(key))
+  if (text.length > limits.keyBytes) return undefined
+  return {
+    bytes: internal ? encoder.encode(keyJson(key)) : text,
+    partition: partitionOf(text, partitions),
   }
 }

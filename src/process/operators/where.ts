@@ -6,12 +6,18 @@ import type { Fanout, Operator } from './operator.ts'
 
 /** Keeps rows for which all conditions hold. Strings compare by UTF-16 code units, as JavaScript does. */
 export class Where implements Operator {
-  readonly #conditions: readonly { readonly path: string; readonly test: (value: unknown) => boolean }[]
+  readonly #conditions: readonly {
+    readonly path: string
+    readonly test: (value: unknown) => boolean
+  }[]
   readonly #next: Fanout
   readonly #kept = new RowList()
 
   constructor(conditions: readonly Condition[], next: Fanout) {
-    this.#conditions = conditions.map((condition) => ({ path: condition.path, test: tester(condition) }))
+    this.#conditions = conditions.map((condition) => ({
+      path: condition.path,
+      test: tester(condition),
+    }))
     this.#next = next
   }
 

@@ -14,7 +14,10 @@ export class WatermarkBoard {
     return partitions * 16
   }
 
-  constructor(partitions: number, memory: SharedArrayBuffer | ArrayBuffer = new ArrayBuffer(partitions * 16)) {
+  constructor(
+    partitions: number,
+    memory: SharedArrayBuffer | ArrayBuffer = new ArrayBuffer(partitions * 16),
+  ) {
     this.#cells = new Float64Array(memory, 0, partitions * 2)
   }
 
@@ -29,7 +32,10 @@ export class WatermarkBoard {
     for (let at = 0; at < this.#cells.length; at += 2) {
       const code = this.#cells[at + 1]!
       if (code === codes.idle) continue
-      smallest = Math.min(smallest ?? Infinity, code === codes.unknown ? -Infinity : this.#cells[at]!)
+      smallest = Math.min(
+        smallest ?? Infinity,
+        code === codes.unknown ? -Infinity : this.#cells[at]!,
+      )
     }
     return smallest
   }

@@ -49,7 +49,8 @@ export function decideIdle(facts: IdleFacts): IdleDecision {
     const raiseTo = due ? smallestActive : undefined
     return { idle: true, raiseTo, allIdle: undefined, lookAt: now + pollMs }
   }
-  if (facts.smallestKnown === undefined) return { idle: true, raiseTo: undefined, allIdle: undefined, lookAt: undefined }
+  if (facts.smallestKnown === undefined)
+    return { idle: true, raiseTo: undefined, allIdle: undefined, lookAt: undefined }
   const base = Math.max(watermark, facts.smallestKnown)
   const allIdle = facts.allIdle ?? { since: now, base }
   const passed = now - allIdle.since

@@ -59,7 +59,8 @@ export class TaskTime {
     let smallest = Infinity
     for (let i = 0; i < this.#inputs.length; i++) {
       const vector = this.#vectors[i]
-      if (vector !== undefined) for (const watermark of vector) smallest = Math.min(smallest, watermark)
+      if (vector !== undefined)
+        for (const watermark of vector) smallest = Math.min(smallest, watermark)
       else if (this.#inputs[i]!.role === 'stream') smallest = Math.min(smallest, this.#sources[i]!)
     }
     return smallest === Infinity ? -Infinity : smallest
@@ -100,7 +101,9 @@ export class TaskTime {
     this.#changed = false
     store.put(KEY, {
       sources: [...this.#sources].map(orNull),
-      vectors: this.#vectors.map((vector) => (vector === undefined ? null : [...vector].map(orNull))),
+      vectors: this.#vectors.map((vector) =>
+        vector === undefined ? null : [...vector].map(orNull),
+      ),
       applied: orNull(this.#applied),
       cursor: this.#cursor ?? null,
     })

@@ -59,7 +59,13 @@ export class Aggregate implements Operator {
   #lastStart = Number.NaN
   #lastPrefix = ''
 
-  constructor(node: AggregateNode, accumulators: Accumulators, fates: Fates, next: Fanout, late: Fanout) {
+  constructor(
+    node: AggregateNode,
+    accumulators: Accumulators,
+    fates: Fates,
+    next: Fanout,
+    late: Fanout,
+  ) {
     this.node = node.id
     this.#spec = node.window
     this.#fates = fates
@@ -68,7 +74,11 @@ export class Aggregate implements Operator {
     this.#values = new Float64Array(accumulators.fields.length)
     this.#fn = new UserFunction(node, () => undefined, fates)
     this.#getters = Object.values(node.fields).map(({ of }) =>
-      of === undefined ? undefined : 'path' in of ? fieldGetter(of.path) : new UserFunction(node, of.fn, fates),
+      of === undefined
+        ? undefined
+        : 'path' in of
+          ? fieldGetter(of.path)
+          : new UserFunction(node, of.fn, fates),
     )
     this.#emitter = new Emitter(node.keyName, node.window.sizeMs, accumulators, next)
   }
@@ -137,7 +147,12 @@ export class Aggregate implements Operator {
    * Closes and lets go what the watermark `to` allows. `after` is where the last call stopped. Returns the key it stopped
    * at when the budget ran out, else undefined.
    */
-  advance(index: number, to: number, after: string | undefined, budget: WorkBudget): string | undefined {
+  advance(
+    index: number,
+    to: number,
+    after: string | undefined,
+    budget: WorkBudget,
+  ): string | undefined {
     const task = this.#tasks[index]
     if (task === undefined || to <= task.applied) return undefined
     const { sizeMs, latenessMs, emit } = this.#spec
@@ -157,7 +172,8 @@ export class Aggregate implements Operator {
         }
         last = key
         const dirty = task.dirty.delete(key)
-        if (dirty || (closes && !(after !== undefined && key <= after))) this.#emitter.add(key, start, value)
+        if (dirty || (closes && !(after !== undefined && key <= after)))
+          this.#emitter.add(key, start, value)
         if (expires) task.store.delete(key)
       }
       if (expires) task.starts.delete(start)
