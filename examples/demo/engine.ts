@@ -1,0 +1,98 @@
+/** The engine as a child process: started, killed with SIGKILL, started again, asked over HTTP. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+export interface TaskRow {
+  readonly id: string
+  readonly status: string
+  readonly counters: Readonly<Record<string, number>>
+}
+
+export class EngineProcess {
+  readonly url: string
+  readonly #args: readonly string[]
+  readonly #env: NodeJS.ProcessEnv
+  #child: ChildProcess | undefined
+  #stderr = ''
+
+  constructor(port: number, pipeline: string, dataDir: string, env: Record<string, string>) {
+    this.url = `http://127.0.0.1:${port}`
+    this.#args = ['run', pipeline, '--data-dir', dataDir, '--port', String(port)]
+    this.#env = { ...process.env, ...env }
+  }
+
+  /** Spawns the engine and waits until it is ready; gives the milliseconds that took. */
+  async start(): Promise<number> {
+    const began = performance.now()
+    const node = ['--conditions=millrace-source', 'src/cli/main.ts', ...this.#args]
+    const child = spawn(process.execPath, node, { cwd: root, env: this.#env, stdio: ['ignore', 'ignore', 'pipe'] })
+    this.#child = child
+    child.stderr.on('data', (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString('utf8')).slice(-4_000)))
+    while (!(await this.#ready())) {
+      if (child.exitCode !== null || child.signalCode !== null) {
+        throw new Error(`the engine ended with ${child.exitCode ?? child.signalCode}:\n${this.#stderr}`)
+      }
+      if (performance.now() - began > 60_000) throw new Error(`the engine is not ready after 60 s:\n${this.#stderr}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    return performance.now() - began
+  }
+
+  async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const child = this.#child
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
+    const ended = once(child, 'exit')
+    child.kill(signal)
+    await ended
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const answer = await fetch(this.url + path, { signal: AbortSignal.timeout(10_000) })
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)
+    return (await answer.json()) as T
+  }
+
+  /** Sum of one counter over the tasks whose id begins with `prefix`. */
+  async counters(prefix: string): Promise<Record<string, number>> {
+    const { tasks } = await this.get<{ tasks: TaskRow[] }>('/admin/tasks')
+    const sums: Record<string, number> = {}
+    for (const task of tasks) {
+      if (!task.id.startsWith(prefix)) continue
+      for (const [name, value] of Object.entries(task.counters)) sums[name] = (sums[name] ?? 0) + value
+    }
+    return sums
+  }
+
+  /** Waits until every stage and sink has read all there is. Control records keep coming, so a few may always be in flight. */
+  async caughtUp(topics: (topic: string) => boolean, timeoutMs: number): Promise<void> {
+    const until = performance.now() + timeoutMs
+    for (;;) {
+      const rows = await this.get<{ group: string; topic: string; lag: number }[]>('/admin/lag')
+      const behind = rows.filter((row) => topics(row.topic) && row.lag > 0)
+      if (behind.length === 0) return
+      if (performance.now() > until) throw new Error(`not caught up after ${timeoutMs} ms: ${JSON.stringify(behind.slice(0, 5))}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+
+  async #ready(): Promise<boolean> {
+    try {
+      return (await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(1_000) })).ok
+    } catch {
+      return false
+    }
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
