@@ -131,6 +131,8 @@ export class BlockView {
     const runs = view.getUint32(28, true)
     const keyBytes = view.getUint32(32, true)
     const valueBytes = view.getUint32(36, true)
+    // Before any arithmetic below: numbers that are too large for these bytes could wrap around in it.
+    if (HEADER + count * 16 + runs * RUN + keyBytes + valueBytes > bytes.length) return false
     const lengthsAt = HEADER + count * 8
     const runsAt = align(lengthsAt + count * 8)
     const keysAt = runsAt + runs * RUN
@@ -141,9 +143,9 @@ export class BlockView {
     this.appendTime = view.getFloat64(8, true)
     this.maxTimestamp = view.getFloat64(16, true)
     this.schemaVersion = view.getUint32(24, true)
-    this.timestamps = new Float64Array(bytes.slice(HEADER, lengthsAt).buffer)
-    this.keyLengths = new Uint32Array(bytes.slice(lengthsAt, lengthsAt + count * 4).buffer)
-    this.valueLengths = new Uint32Array(bytes.slice(lengthsAt + count * 4, lengthsAt + count * 8).buffer)
+    this.timestamps = new Float64Array(copied(bytes, HEADER, lengthsAt))
+    this.keyLengths = new Uint32Array(copied(bytes, lengthsAt, lengthsAt + count * 4))
+    this.valueLengths = new Uint32Array(copied(bytes, lengthsAt + count * 4, lengthsAt + count * 8))
     this.keyStarts = new Int32Array(count)
     this.valueStarts = new Int32Array(count)
     return (
@@ -199,6 +201,13 @@ export function readControl(bytes: Uint8Array): { readonly upstream: number; rea
   if (bytes.length !== 16) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, 16)
   return { upstream: view.getUint32(0, true), watermark: view.getFloat64(8, true) }
+}
+
+/** A copy in memory of its own, aligned. Not `bytes.slice`: on a Buffer that is a view. */
+function copied(bytes: Uint8Array, start: number, end: number): ArrayBuffer {
+  const copy = new Uint8Array(end - start)
+  copy.set(bytes.subarray(start, end))
+  return copy.buffer
 }
 
 function startsOf(lengths: Uint32Array, starts: Int32Array, from: number, bytes: number): boolean {
