@@ -24,7 +24,10 @@ export interface LoadedPipeline {
 export interface RunnerContext {
   readonly env: Env
   readonly log: Log
-  readonly data: WorkerThreadData
+  readonly data: Pick<
+    WorkerThreadData,
+    'epoch' | 'logId' | 'dataDir' | 'shares' | 'boards' | 'careful' | 'skip' | 'paused'
+  >
   readonly beat: BeatWriter
   readonly pipelines: ReadonlyMap<string, LoadedPipeline>
 }

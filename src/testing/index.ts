@@ -20,3 +20,5 @@ export type {
   RunBounds,
   SimulationOptions,
 } from '../core/env/simulated/index.ts'
+export { SimulatedEngine } from './simulated-engine.ts'
+export type { SimulatedEngineOptions, SimulatedState } from './simulated-engine.ts'

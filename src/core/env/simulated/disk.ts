@@ -13,6 +13,8 @@ export interface DiskOwner {
   readonly alive: boolean
   /** Ends it without a trace of ceremony, and calls `detach`. */
   end(): void
+  /** Ends the process it is a thread of; the same as `end` where it is no thread. */
+  endProcess(): void
 }
 
 /** Thrown out of the disk call in which a process died. Nothing the dead code does after it has any effect. */
@@ -173,7 +175,7 @@ export class SimulatedDisk {
       if (!(error instanceof DiskError)) throw error
     }
     if (effect.crash === 'power') this.losePower()
-    else owner.end()
+    else owner.endProcess()
     throw new ProcessDied(owner.label)
   }
 

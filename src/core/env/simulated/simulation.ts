@@ -110,11 +110,19 @@ export class SimulatedEnv implements Env, DiskOwner {
   readonly #machineDisk: SimulatedDisk
   readonly #threads = new Set<SimulatedEnv>()
   readonly #salt: number
+  readonly #process: SimulatedEnv | undefined
   #lastYield = 0
   #alive = true
 
-  constructor(simulation: Simulation, disk: SimulatedDisk, label: string) {
+  /** `process`: what it is a thread of. */
+  constructor(
+    simulation: Simulation,
+    disk: SimulatedDisk,
+    label: string,
+    process?: SimulatedEnv,
+  ) {
     this.label = label
+    this.#process = process
     this.#simulation = simulation
     this.#machineDisk = disk
     this.#salt = simulation.random(`order ${label}`).word()
@@ -140,7 +148,12 @@ export class SimulatedEnv implements Env, DiskOwner {
 
   /** A thread of this process: its own randomness, its own place in the order of events; it dies with the process. */
   thread(name: string): SimulatedEnv {
-    const thread = new SimulatedEnv(this.#simulation, this.#machineDisk, `${this.label}/${name}`)
+    const thread = new SimulatedEnv(
+      this.#simulation,
+      this.#machineDisk,
+      `${this.label}/${name}`,
+      this,
+    )
     this.#threads.add(thread)
     return thread
   }
@@ -157,6 +170,12 @@ export class SimulatedEnv implements Env, DiskOwner {
     this.#alive = false
     for (const thread of this.#threads) thread.end()
     this.#machineDisk.detach(this)
+  }
+
+  /** What a crash at a disk operation does: SIGKILL takes no single thread. */
+  endProcess(): void {
+    if (this.#process === undefined) this.end()
+    else this.#process.endProcess()
   }
 
   #after(ms: number, fn: () => void): () => void {

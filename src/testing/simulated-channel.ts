@@ -1,0 +1,66 @@
+import type { SimulatedEnv } from '../core/env/simulated/index.ts'
+import type { Port } from '../core/port.ts'
+
+/**
+ * A channel between two simulated threads. Messages arrive whole and in order, a little virtual time later; none comes
+ * from a thread that died, and none reaches one.
+ */
+export function simulatedChannel(a: SimulatedEnv, b: SimulatedEnv): [Port, Port] {
+  const here = new End(a)
+  const there = new End(b)
+  here.peer = there
+  there.peer = here
+  return [here, there]
+}
+
+class End implements Port {
+  peer: End | undefined
+  readonly #env: SimulatedEnv
+  #receive: ((message: unknown) => void) | undefined
+  #closed: (() => void) | undefined
+  readonly #waiting: unknown[] = []
+  #open = true
+
+  constructor(env: SimulatedEnv) {
+    this.#env = env
+  }
+
+  post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
+    if (!this.#open || !this.#env.alive) return
+    // A structured clone, so that the threads share nothing but shared memory.
+    const copy: unknown = structuredClone(message, { transfer: [...transfer] })
+    this.peer?.arrives((end) => end.#deliver(copy))
+  }
+
+  onMessage(receive: (message: unknown) => void): void {
+    this.#receive = receive
+    for (const message of this.#waiting.splice(0)) receive(message)
+  }
+
+  onClose(closed: () => void): void {
+    this.#closed = closed
+  }
+
+  close(): void {
+    if (!this.#open) return
+    this.#open = false
+    this.peer?.arrives((end) => end.#peerClosed())
+  }
+
+  /** A thread's yields end in the order they began, and never once it is dead: so do arrivals. */
+  arrives(act: (end: End) => void): void {
+    void this.#env.timers.yield().then(() => {
+      if (this.#open) act(this)
+    })
+  }
+
+  #deliver(message: unknown): void {
+    if (this.#receive === undefined) this.#waiting.push(message)
+    else this.#receive(message)
+  }
+
+  #peerClosed(): void {
+    this.#open = false
+    this.#closed?.()
+  }
+}

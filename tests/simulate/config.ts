@@ -1,0 +1,64 @@
+/** What a seed decides: the shape of the pipeline, the sizes, and which faults there are. */
+import type { SeededRandom } from '../../src/testing/index.ts'
+import type { Rules } from './model.ts'
+
+export interface Config {
+  readonly partitions: number
+  readonly pagePartitions: number
+  readonly workers: number
+  /** Drawn anew at each start, or always `workers`. */
+  readonly changeWorkers: boolean
+  readonly commitIntervalMs: number
+  readonly stepRows: number
+  readonly segmentBytes: number
+  readonly checkpointBytes: number
+  readonly snapshotBytes: number
+  readonly producers: number
+  readonly bodies: number
+  readonly bodyEvents: number
+  readonly users: number
+  readonly pages: number
+  /** Event time between two events of a producer, and how far one may be out of order. */
+  readonly paceMs: number
+  readonly disorderMs: number
+  readonly rules: Rules
+  /** `end`: a last event per partition closes all windows. `idle`: partitions fall silent and time does. */
+  readonly closing: 'end' | 'idle'
+  readonly idleMs: number
+  readonly crashes: number
+  readonly lostAnswers: number
+  /** Chance that a delivery to a sink fails before or after it was applied. */
+  readonly sinkFaults: number
+}
+
+export function draw(random: SeededRandom): Config {
+  const closing = random.chance(0.7) ? 'end' : 'idle'
+  return {
+    partitions: random.pick([1, 2, 4]),
+    pagePartitions: random.pick([1, 2, 4]),
+    workers: 1 + random.int(4),
+    changeWorkers: random.chance(0.4),
+    commitIntervalMs: random.pick([1, 5, 20]),
+    stepRows: random.pick([1, 3, 16, 1_000]),
+    segmentBytes: random.pick([16_384, 65_536, 1_048_576]),
+    checkpointBytes: random.pick([8_192, 65_536]),
+    snapshotBytes: random.pick([500, 4_000, 1_000_000]),
+    producers: 1 + random.int(3),
+    bodies: 4 + random.int(12),
+    bodyEvents: random.pick([1, 4, 12]),
+    users: random.pick([1, 3, 12]),
+    pages: random.pick([1, 3, 8]),
+    paceMs: random.pick([100, 700, 2_000]),
+    disorderMs: random.pick([0, 1_000, 8_000]),
+    rules: {
+      boundMs: random.pick([0, 1_000, 5_000]),
+      pages: { sizeMs: random.pick([1_000, 10_000]), latenessMs: random.pick([0, 2_000, 10_000]) },
+      users: { sizeMs: random.pick([4_000, 30_000]), latenessMs: random.pick([0, 3_000]) },
+    },
+    closing,
+    idleMs: closing === 'end' ? 86_400_000 : random.pick([300, 2_000]),
+    crashes: random.chance(0.1) ? 0 : 1 + random.int(7),
+    lostAnswers: random.pick([0, 0.1, 0.4]),
+    sinkFaults: random.pick([0, 0.1, 0.3]),
+  }
+}

@@ -1,0 +1,140 @@
+/** Someone outside who reads every topic as it grows, keeps offsets of his own, and remembers what he was shown. */
+import { crc32 } from 'node:zlib'
+import { Arena } from '../../src/core/arena.ts'
+import { BlockView } from '../../src/log/block.ts'
+import type { Block, Log, Reader } from '../../src/log/log.ts'
+import type { SimulatedEngine } from '../../src/testing/index.ts'
+import { violation } from './violation.ts'
+
+export interface SeenBlock {
+  readonly nextOffset: number
+  readonly lsn: number
+  readonly crc: number
+}
+
+export interface SeenRecord {
+  readonly offset: number
+  readonly lsn: number
+  readonly timestamp: number
+  readonly key: string | undefined
+  readonly text: string
+}
+
+/** By topic, then partition. */
+export type Records = Map<string, SeenRecord[][]>
+
+const utf8 = new TextDecoder()
+
+/** One pass over topics from the offsets given; where it stops, it can go on. */
+export class TopicWalk {
+  readonly records: Records = new Map()
+  /** By `topic/partition/base offset`. */
+  readonly blocks = new Map<string, SeenBlock>()
+  lastLsn = 0
+  readonly #next = new Map<string, number>()
+  readonly #arena = new Arena(1 << 20)
+  readonly #view = new BlockView()
+  #reader: Reader | undefined
+  #log: Log | undefined
+
+  /** Reads what there is. Returns how many blocks that was. */
+  async read(log: Log): Promise<number> {
+    if (log !== this.#log) {
+      const topics = (await log.topics.list()).filter(({ kind }) => kind !== 'changelog')
+      const from = topics.flatMap(({ name, partitions }) =>
+        Array.from({ length: partitions }, (_, partition) => ({
+          topic: name,
+          partition,
+          offset: this.#next.get(`${name}/${partition}`) ?? 0,
+        })),
+      )
+      for (const { name, partitions } of topics) {
+        if (!this.records.has(name)) this.records.set(name, Array.from({ length: partitions }, () => []))
+      }
+      this.#reader = await log.reader(from)
+      this.#log = log
+    }
+    return this.#reader === undefined ? 0 : this.#take(this.#reader)
+  }
+
+  #take(reader: Reader): number {
+    for (let blocks = 0; ; ) {
+      const next = reader.next(this.#arena)
+      if (next.result === 'caught-up') return blocks
+      if (next.result === 'arena-full') this.#arena.reset()
+      else if (next.result === 'corrupt') throw violation('I6', next.error.message)
+      else if (next.result === 'gone') throw violation('I1', `${next.topic}/${next.partition} begins at ${next.earliest}`)
+      else {
+        this.#block(next)
+        blocks++
+      }
+    }
+  }
+
+  #block(block: Block): void {
+    const { topic, partition, baseOffset, nextOffset, lsn, bytes, kind } = block
+    const place = `${topic}/${partition}`
+    const due = this.#next.get(place) ?? 0
+    if (baseOffset < due) throw violation('I4', `${place} gave offset ${baseOffset} after ${due}`)
+    if (lsn < this.lastLsn) throw violation('I4', `${place} gave LSN ${lsn} after ${this.lastLsn}`)
+    this.lastLsn = lsn
+    this.#next.set(place, nextOffset)
+    this.blocks.set(`${place}/${baseOffset}`, { nextOffset, lsn, crc: crc32(bytes) })
+    if (kind !== 'records') return
+    if (!this.#view.read(bytes)) throw violation('I6', `${place} at ${baseOffset} is no block`)
+    const into = this.records.get(topic)![partition]!
+    for (let i = 0; i < this.#view.count; i++) {
+      const key = this.#view.key(i)
+      into.push({
+        offset: baseOffset + i,
+        lsn,
+        timestamp: this.#view.timestamps[i]!,
+        key: key === undefined ? undefined : utf8.decode(key),
+        text: utf8.decode(this.#view.value(i)),
+      })
+    }
+  }
+}
+
+/** Looks at the engine's topics whenever it is up. */
+export class Observer {
+  readonly walk = new TopicWalk()
+  error: unknown
+  #stopped = false
+
+  async run(engine: SimulatedEngine, sleep: (ms: number) => Promise<void>): Promise<void> {
+    let reading: Log | undefined
+    while (!this.#stopped) {
+      await sleep(7)
+      const { log } = engine
+      if (log === undefined || log === reading) continue
+      // A read of a process that dies under it never ends: only the next process is read anew.
+      reading = log
+      void this.walk.read(log).then(
+        () => (reading = undefined),
+        (error: unknown) => {
+          if (engine.log === log) this.error ??= error
+        },
+      )
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true
+  }
+
+  /** I3, I9: what was shown is still there, unchanged; whole commits of it, as far as he got (I5). */
+  check(final: TopicWalk): void {
+    for (const [place, { nextOffset, lsn, crc }] of this.walk.blocks) {
+      const now = final.blocks.get(place)
+      if (now === undefined || now.nextOffset !== nextOffset || now.lsn !== lsn || now.crc !== crc) {
+        throw violation('I9', `${place} of LSN ${lsn} was shown and is gone`)
+      }
+    }
+    for (const [place, { lsn }] of final.blocks) {
+      if (lsn < this.walk.lastLsn && !this.walk.blocks.has(place)) {
+        throw violation('I5', `${place} of LSN ${lsn} was not shown, although LSN ${this.walk.lastLsn} was`)
+      }
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/** The pipeline under test: every operator with state, both ways to emit, late rows, a table, topics and sinks. */
+import { avg, count, max, min, pipeline, sum, tumbling } from '../../src/index.ts'
+import type { PipelineDefinition, Sink } from '../../src/index.ts'
+import type { Config } from './config.ts'
+import { poison } from './model.ts'
+
+const eventSchema = {
+  type: 'object',
+  properties: {
+    id: { type: 'string' },
+    user: { type: 'string' },
+    page: { type: 'string' },
+    kind: { type: 'string' },
+    value: { type: 'integer' },
+    at: { type: 'number' },
+  },
+  required: ['id', 'user', 'page', 'kind', 'value', 'at'],
+} as const
+
+const userSchema = {
+  type: 'object',
+  properties: { user: { type: 'string' }, plan: { type: 'string' } },
+  required: ['user', 'plan'],
+} as const
+
+export function simulatedPipeline(config: Config, sinks: { readonly pages: Sink; readonly users: Sink }): PipelineDefinition {
+  const { rules, idleMs, partitions, pagePartitions } = config
+  return pipeline('sim', { partitions: pagePartitions }, (p) => {
+    const users = p.table('users', { schema: userSchema, key: 'user', partitions })
+    const events = p.stream('events', {
+      schema: eventSchema,
+      key: 'user',
+      time: 'at',
+      partitions,
+      bound: rules.boundMs,
+      idle: idleMs,
+      future: '30d',
+    })
+    const enriched = events
+      .where({ kind: 'view' })
+      .filter((event) => {
+        if (event.value === poison) throw new Error('poison')
+        return event.value % 5 !== 0
+      })
+      .enrich(users, 'user', (_, user) => ({ plan: user?.plan ?? 'none' }))
+    enriched.to(p.topic('enriched', { partitions }))
+    const perUser = enriched
+      .window(tumbling(rules.users.sizeMs), { lateness: rules.users.latenessMs, emit: 'update' })
+      .aggregate('per_user', { n: count(), total: sum('value'), low: min('value'), high: max('value'), mean: avg('value') })
+    perUser.to(sinks.users)
+    perUser.late().to(p.topic('late-users', { partitions }))
+    const perPage = enriched
+      .keyBy('page')
+      .window(tumbling(rules.pages.sizeMs), { lateness: rules.pages.latenessMs })
+      .aggregate('per_page', { n: count(), total: sum('value'), low: min('value'), high: max('value'), mean: avg('value') })
+    perPage.to(sinks.pages)
+    perPage.late().to(p.topic('late-pages', { partitions: pagePartitions }))
+  })
+}

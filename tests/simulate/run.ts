@@ -1,0 +1,302 @@
+/** One seed: a pipeline, producers, crashes; then the faults end, everything must catch up, and all of it is checked. */
+import { partitionOf } from '../../src/core/hash.ts'
+import type { PipelineDefinition } from '../../src/index.ts'
+import { SeededRandom, SimulatedEngine, Simulation, SimulationStuck } from '../../src/testing/index.ts'
+import type { CrashKind } from '../../src/testing/index.ts'
+import { checkAll, positionsOf } from './check.ts'
+import type { Final } from './check.ts'
+import { draw } from './config.ts'
+import type { Config } from './config.ts'
+import { Observer, TopicWalk } from './observer.ts'
+import { simulatedPipeline } from './pipeline.ts'
+import { Producer } from './producers.ts'
+import type { Ledger } from './producers.ts'
+import { outlets } from './sinks.ts'
+import type { Outlets } from './sinks.ts'
+import { violation, Violation } from './violation.ts'
+
+export interface Tally {
+  kills: number
+  powerCuts: number
+  workerKills: number
+  stops: number
+  /** Crashes that came while the log thread was in the middle of disk work. */
+  midWrite: number
+  /** Crashes that came before the engine was up again. */
+  inRecovery: number
+  /** Recoveries that found a torn tail. */
+  torn: number
+  snapshots: number
+  events: number
+}
+
+export interface RunResult {
+  readonly seed: number
+  readonly config: Config
+  readonly tally: Tally
+  readonly violation: Violation | undefined
+  readonly traceHash: string
+  readonly trace: readonly string[]
+  /** Of the engine's disk. */
+  readonly contents: ReadonlyMap<string, Uint8Array>
+  readonly walk: TopicWalk
+}
+
+/** Everything follows from the seed; `change` overrides what it drew. */
+export async function runSeed(seed: number, change: Partial<Config> = {}): Promise<RunResult> {
+  const config = { ...draw(new SeededRandom(seed, 'config')), ...change }
+  const run = new Run(seed, config)
+  const failed = await run.all().then(
+    () => undefined,
+    (error: unknown) => asViolation(error),
+  )
+  const { simulation, tally, final } = run
+  return {
+    seed,
+    config,
+    tally,
+    violation: failed,
+    traceHash: simulation.trace.hash,
+    trace: simulation.trace.last,
+    contents: simulation.disk().contents(),
+    walk: final,
+  }
+}
+
+function asViolation(error: unknown): Violation {
+  if (error instanceof Violation) return error
+  return violation('none', error instanceof Error ? (error.stack ?? error.message) : String(error))
+}
+
+class Run {
+  readonly simulation: Simulation
+  readonly tally: Tally = {
+    kills: 0,
+    powerCuts: 0,
+    workerKills: 0,
+    stops: 0,
+    midWrite: 0,
+    inRecovery: 0,
+    torn: 0,
+    snapshots: 0,
+    events: 0,
+  }
+  final = new TopicWalk()
+  readonly #config: Config
+  readonly #engine: SimulatedEngine
+  readonly #sinks: Outlets
+  readonly #ledger: Ledger = new Map()
+  readonly #plans = new Map<string, string>()
+  readonly #observer = new Observer()
+  readonly #random: SeededRandom
+  readonly #sleep: (ms: number) => Promise<void>
+
+  constructor(seed: number, config: Config) {
+    this.#config = config
+    const simulation = new Simulation({ seed })
+    this.simulation = simulation
+    this.#random = simulation.random('chaos')
+    this.#sinks = outlets(simulation.random('sinks'), config.sinkFaults)
+    const definition: PipelineDefinition = simulatedPipeline(config, this.#sinks)
+    const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } = config
+    this.#engine = new SimulatedEngine({
+      simulation,
+      pipelines: [definition],
+      workers,
+      log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 } },
+      limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
+      snapshotBytes,
+    })
+    const env = simulation.env('chaos', simulation.disk('elsewhere'))
+    this.#sleep = (ms) => env.timers.sleep(ms)
+  }
+
+  /** Runs a task of the world outside while virtual time passes; nothing of the engine may fail meanwhile. */
+  async #drive(what: string, task: Promise<unknown>, withinMs = 600_000): Promise<void> {
+    let ended = false
+    let error: unknown
+    task.then(
+      () => (ended = true),
+      (reason: unknown) => {
+        error = reason
+        ended = true
+      },
+    )
+    const done = (): boolean => {
+      if (this.#observer.error !== undefined) throw this.#observer.error
+      if (this.#engine.state === 'failed' || this.#engine.error !== undefined) {
+        throw violation('I7', `the engine ended by itself during ${what}: ${String(this.#engine.error)}`)
+      }
+      return ended
+    }
+    try {
+      await this.simulation.runUntil(done, { withinMs, turns: 3_000_000 })
+    } catch (stuck) {
+      if (!(stuck instanceof SimulationStuck)) throw stuck
+      const tasks = this.#engine.report().map((task) => JSON.stringify(task))
+      throw violation('I7', `${what}: ${stuck.message}\n${this.#engine.state}\n${tasks.join('\n')}`)
+    }
+    if (error !== undefined) throw error
+  }
+
+  async all(): Promise<void> {
+    const { producers, bodies } = this.#config
+    this.#engine.start(this.#workers())
+    void this.#observer.run(this.#engine, this.#sleep)
+    await this.#drive('loading the table', this.#loadUsers())
+    const outside = { simulation: this.simulation, engine: this.#engine, config: this.#config, ledger: this.#ledger }
+    const all = Array.from({ length: producers + 1 }, (_, i) => new Producer(outside, i === 0 ? 'plain' : `p${i}`, i > 0))
+    const work = Promise.all([...all.map((producer) => producer.run(bodies)), this.#chaos()])
+    await this.#drive('producers and crashes', work)
+    await this.#drive('healing', this.#heal())
+    await this.#drive('the last events', this.#close(new Producer(outside, 'end', true)))
+    await this.#drive('catching up', this.#settled(), this.#config.closing === 'end' ? 60_000 : 7_200_000)
+    if (this.#random.chance(0.5)) {
+      await this.#drive('reopening', this.#reopen())
+      await this.#drive('catching up again', this.#settled())
+    }
+    this.tally.events = this.#ledger.size
+    this.#observer.stop()
+    const final = await this.#final()
+    this.#observer.check(final.walk)
+    checkAll(final, this.#engine.plans[0]!, this.#config, this.#ledger, this.#plans, this.#sinks)
+    await this.#drive('stopping', this.#engine.stop())
+  }
+
+  #workers(): number {
+    return this.#config.changeWorkers ? 1 + this.#random.int(4) : this.#config.workers
+  }
+
+  /** The table is there before the first event is: what is looked up then follows from the model alone. */
+  async #loadUsers(): Promise<void> {
+    const { simulation } = this
+    const outside = { simulation, engine: this.#engine, config: { ...this.#config, lostAnswers: 0 }, ledger: new Map() }
+    const loader = new Producer(outside, 'loader', true)
+    for (let i = 0; i < this.#config.users; i++) {
+      if (this.#random.chance(0.3)) continue
+      const row = { user: `user-${i}`, plan: this.#random.pick(['free', 'paid']) }
+      this.#plans.set(row.user, row.plan)
+      await loader.send('users', [row])
+    }
+    await this.#until(() => this.#engine.report().every(({ lag }) => lag === 0))
+    await this.#sleep(200)
+  }
+
+  /** Crashes, one after another, now and then before the engine is up again. */
+  async #chaos(): Promise<void> {
+    const random = this.#random
+    for (let i = 0; i < this.#config.crashes; i++) {
+      await this.#sleep(random.int(120))
+      if (random.chance(0.65)) await this.#until(() => this.#engine.state === 'running')
+      const luck = random.float()
+      if (luck < 0.15) {
+        this.tally.workerKills += this.#engine.killWorker(random.int(4)) ? 1 : 0
+        continue
+      }
+      if (luck < 0.22 && this.#engine.state === 'running') {
+        await this.#engine.stop()
+        this.tally.stops++
+      } else {
+        await this.#crash(random.chance(0.5) ? 'kill' : 'power')
+      }
+      await this.#sleep(random.int(40))
+      this.#engine.start(this.#workers())
+    }
+  }
+
+  /** At a moment in time, or at one of the next operations that change the disk. */
+  async #crash(kind: CrashKind): Promise<void> {
+    const random = this.#random
+    const engine = this.#engine
+    const disk = this.simulation.disk()
+    if (random.chance(0.7)) {
+      let midWrite = false
+      const nth = disk.changes + 1 + random.int(40)
+      disk.hook = (_operation, _path, changes) => {
+        if (changes < nth) return undefined
+        midWrite = engine.writing
+        disk.hook = undefined
+        return { crash: kind }
+      }
+      for (let waited = 0; engine.state !== 'down' && waited < 400; waited += 5) await this.#sleep(5)
+      disk.hook = undefined
+      if (engine.state === 'down') return this.#count(kind, midWrite)
+    }
+    this.#count(kind, engine.writing)
+    if (kind === 'kill') engine.kill()
+    else engine.powerCut()
+  }
+
+  #count(kind: CrashKind, midWrite: boolean): void {
+    if (kind === 'kill') this.tally.kills++
+    else this.tally.powerCuts++
+    if (midWrite) this.tally.midWrite++
+  }
+
+  async #heal(): Promise<void> {
+    this.simulation.disk().hook = undefined
+    if (this.#engine.state === 'down') this.#engine.start(this.#workers())
+    await this.#until(() => this.#engine.state === 'running')
+  }
+
+  /** A last event in every partition, so far ahead that every window closes. */
+  async #close(producer: Producer): Promise<void> {
+    const { closing, partitions } = this.#config
+    if (closing === 'idle') return
+    const at = this.simulation.startMs + 2 * 86_400_000
+    const open = new Set(Array.from({ length: partitions }, (_, i) => i))
+    for (let i = 0; open.size > 0; i++) {
+      const user = `end-${i}`
+      if (!open.delete(partitionOf(new TextEncoder().encode(user), partitions))) continue
+      const event = { id: `end-${i}`, user, page: 'end', kind: 'view', value: 1, at }
+      const sent = { event, producer: producer.id, nth: i, outcome: 'unknown' as const }
+      this.#ledger.set(event.id, sent)
+      await producer.send('events', [event], [sent])
+    }
+  }
+
+  /** Every window is closed, everything is read, nothing new comes. */
+  async #settled(): Promise<void> {
+    const { rules } = this.#config
+    const events = [...this.#ledger.values()].filter(({ event, producer }) => producer !== 'end' && event.kind === 'view')
+    const slack = Math.max(rules.pages.sizeMs + rules.pages.latenessMs, rules.users.sizeMs + rules.users.latenessMs)
+    const target = Math.max(...events.map(({ event }) => event.at), 0) + slack
+    const tasksInAll = this.#engine.plans[0]!.stages.reduce((all, { partitions }) => all + partitions, 0)
+    await this.#until(() => {
+      const tasks = this.#engine.report()
+      const closed = tasks.filter(({ watermark }) => watermark !== undefined && watermark > target)
+      return closed.length === tasksInAll
+    })
+    await this.#until(() => this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')))
+    for (let quiet = 0, seen = -1; quiet < 300; quiet += 50) {
+      await this.#sleep(50)
+      const { size } = this.#observer.walk.blocks
+      if (this.#config.closing === 'end' && size !== seen) quiet = 0
+      seen = size
+    }
+    await this.#until(() => this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')))
+  }
+
+  async #reopen(): Promise<void> {
+    if (this.#random.chance(0.5)) await this.#engine.stop()
+    else this.#engine.kill()
+    this.#engine.start(1 + this.#random.int(4))
+    await this.#until(() => this.#engine.state === 'running')
+  }
+
+  async #final(): Promise<Final> {
+    const log = this.#engine.log
+    if (log === undefined) throw violation('I7', 'the engine is not up')
+    let positions: Final['positions'] = new Map()
+    const read = async (): Promise<void> => {
+      await this.final.read(log)
+      positions = await positionsOf(log, this.#engine.plans[0]!)
+    }
+    await this.#drive('reading everything', read())
+    return { walk: this.final, positions }
+  }
+
+  async #until(done: () => boolean): Promise<void> {
+    while (!done()) await this.#sleep(10)
+  }
+}
