@@ -30,6 +30,11 @@ const list: Edge[] = [
     why: 'loads the module a user names',
   },
   {
+    file: 'src/client/machine.ts',
+    uses: ['fetch', 'performance', 'setTimeout', 'clearTimeout', 'Date.now', 'Math.random'],
+    why: 'the machine of a producer, Node or a browser, where no Env is given',
+  },
+  {
     file: 'src/sinks/sqlite/session.ts',
     uses: ['node:sqlite'],
     why: 'SQLite does its own file access; runs only in the thread of its sink',
