@@ -5,6 +5,10 @@ export { call, memory } from './memory.ts'
 export type { CallOptions, MemoryOptions, MemorySink } from './memory.ts'
 export { sqlite } from './sqlite/index.ts'
 export type { SqliteOptions } from './sqlite/index.ts'
+export { webhook } from './webhook/index.ts'
+export type { WebhookOptions } from './webhook/index.ts'
+export { websocket } from './websocket.ts'
+export type { WebSocketOptions } from './websocket.ts'
 export type { ColumnType } from './sqlite/table.ts'
 export type {
   Guarantee,
