@@ -76,8 +76,9 @@ export class ProcessRunner implements Runner {
     )
     const byPartition: (Task | undefined)[] = []
     for (const task of tasks) byPartition[task.partition] = task
+    const tell = this.#options.careful === true ? undefined : this.#options.mark
     const letters = new Letters(plan.deadLetters, stage.id, plan.hash)
-    const fates = new StageFates(stage, definition, letters, byPartition, () => env.clock.now())
+    const fates = new StageFates(stage, definition, letters, byPartition, () => env.clock.now(), tell)
     const built = buildStage(plan, stage, definition, fates)
     const resources = { env, log, stage, definition, built, tasks, snapshotDir }
     const reader = await openPositions(resources)
@@ -116,6 +117,7 @@ export class ProcessRunner implements Runner {
       }
     }
     this.#dropFailed(open)
+    open.fates.resting()
     this.#options.mark?.(undefined, undefined)
     if (this.#full()) return 'full'
     return worked || open.time.behind || !open.queue.empty ? 'worked' : 'idle'

@@ -19,6 +19,8 @@ export class StageFates implements Fates, OutputFates {
   readonly #letters: Letters
   readonly #tasks: readonly (Task | undefined)[]
   readonly #now: () => number
+  readonly #tell: ((task: string | undefined, offset: number | undefined) => void) | undefined
+  #marked = -1
   #fates = new Uint8Array(1_024)
   #letterCount = 0
   /** Tasks that failed during this batch. */
@@ -30,7 +32,10 @@ export class StageFates implements Fates, OutputFates {
     letters: Letters,
     tasks: readonly (Task | undefined)[],
     now: () => number,
+    /** Undefined where every record is told by itself. */
+    tell: ((task: string | undefined, offset: number | undefined) => void) | undefined,
   ) {
+    this.#tell = tell
     this.#stage = stage
     this.#definition = definition
     this.#letters = letters
@@ -56,6 +61,17 @@ export class StageFates implements Fates, OutputFates {
       else if (fate === late) counters.late++
       else counters.skipped++
     }
+  }
+
+  calling(task: number): void {
+    if (task === this.#marked || this.#tell === undefined) return
+    this.#marked = task
+    this.#tell(this.#tasks[task]?.id, undefined)
+  }
+
+  /** The step is over. */
+  resting(): void {
+    this.#marked = -1
   }
 
   deadLetter(

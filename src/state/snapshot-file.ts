@@ -3,7 +3,7 @@
  *
  *    0 u32 magic   4 u32 version = 1   8 f64 lsn   16 f64 changelog offset behind it   24 f64 entries   32 u32 chunks
  *   36 u32 partition   40 f64 file size   48 u64 XXH64 of the changelog's name   56 u64 XXH64 of bytes 0 … 56
- *   chunk: u32 length   u32 entries   u64 XXH64   entries in the layout of changelog.ts
+ *   chunk: u32 length   u32 zero   u64 XXH64   entries in the layout of changelog.ts
  */
 import type { Disk, DiskFile } from '../core/env/env.ts'
 import { xxh64 } from '../core/hash.ts'
@@ -63,11 +63,10 @@ export class SnapshotFileWriter {
 
   #flush(): void {
     if (this.#chunk.count === 0) return
-    const { bytes, count } = this.#chunk.take()
+    const { bytes } = this.#chunk.take()
     const head = new Uint8Array(CHUNK_HEADER)
     const view = new DataView(head.buffer)
     view.setUint32(0, bytes.length, true)
-    view.setUint32(4, count, true)
     view.setBigUint64(8, xxh64(bytes), true)
     writeAll(this.#file, head, this.#at)
     writeAll(this.#file, bytes, this.#at + CHUNK_HEADER)
@@ -104,7 +103,8 @@ export function* readChunks(
   const view = new DataView(head.buffer)
   let at = HEADER
   for (let chunk = 0; chunk < header.chunks; chunk++) {
-    const length = readAll(file, head, at) ? view.getUint32(0, true) : largestChunk + 1
+    const sound = readAll(file, head, at) && view.getUint32(4, true) === 0
+    const length = sound ? view.getUint32(0, true) : largestChunk + 1
     if (length > largestChunk || at + CHUNK_HEADER + length > header.bytes) {
       yield undefined
       return

@@ -20,6 +20,8 @@ export class Fanout implements Operator {
 
 /** Where rows go that an operator cannot pass on. Implemented by the runner. */
 export interface Fates {
+  /** A function is about to be called for a row of this task: should it never return, this says where. */
+  calling(task: number): void
   /** The row as it stands at `node`'s input becomes a dead letter. */
   deadLetter(
     batch: RowBatch,
@@ -67,6 +69,7 @@ export class UserFunction {
   /** The function's value for a row, or `failed` when the row has left the stream. */
   call(batch: RowBatch, row: number, other?: unknown): unknown {
     const value = batch.values[row]
+    this.#fates.calling(batch.partition[row]!)
     for (let attempt = 1; ; attempt++) {
       try {
         const result = this.#fn(value, other)

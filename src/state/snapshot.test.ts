@@ -1,0 +1,173 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { Simulation } from '../core/env/simulated/index.ts'
+import { MemoryLog } from '../../tests/support/memory-log.ts'
+import { jsonCodec } from './codecs.ts'
+import { MemoryStore } from './memory.ts'
+import { restoreFromChangelog } from './restore.ts'
+import { loadSnapshot, SnapshotMaker, snapshotOnce } from './snapshot.ts'
+
+const changelog = 'p.stage.counts.changelog'
+const dir = '/data/state'
+
+function newStore(): MemoryStore<{ n: number }> {
+  return new MemoryStore({ name: 's', codec: jsonCodec<{ n: number }>(), partitionKey: (key) => key, maxBytes: 1e9 })
+}
+
+/** A store that commits to a log, and a disk to keep snapshots on. */
+class World {
+  readonly simulation = new Simulation({ seed: 1 })
+  env = this.simulation.env('engine')
+  readonly log = new MemoryLog()
+  readonly store = newStore()
+
+  async open(): Promise<this> {
+    await this.log.topics.create({ name: changelog, kind: 'changelog', partitions: 2 })
+    return this
+  }
+
+  async commit(entries: readonly (readonly [string, number | undefined])[], partition = 0): Promise<void> {
+    const writer = await this.log.open('worker')
+    for (const [key, n] of entries) {
+      if (n === undefined) this.store.delete(key)
+      else this.store.put(key, { n })
+    }
+    const changes = this.store.changes()
+    if (changes !== undefined) writer.state(changelog, partition, changes.bytes, changes.count)
+    this.store.committed()
+    await writer.commit()
+  }
+
+  snapshot(mostBytes?: number): ReturnType<typeof snapshotOnce> {
+    return snapshotOnce(this.env, this.log, changelog, 0, dir, mostBytes)
+  }
+
+  async restored(): Promise<{ contents: Record<string, number>; from: number }> {
+    const store = newStore()
+    const from = loadSnapshot(this.env, dir, changelog, 0, store)
+    await restoreFromChangelog(this.log, [{ changelog, partition: 0, store, from }])
+    return { contents: contentsOf(store), from }
+  }
+
+  files(): string[] {
+    const folder = `${dir}/${changelog}/0`
+    if (!this.env.disk.exists(folder)) return []
+    return this.env.disk.list(folder).map(({ name }) => name).toSorted()
+  }
+
+  /** Turns one byte of a snapshot file. */
+  damage(name: string, position: number): void {
+    const file = this.env.disk.open(`${dir}/${changelog}/0/${name}`, 'write')
+    const byte = new Uint8Array(1)
+    file.read(byte, position % file.size())
+    byte[0]! ^= 0x40
+    file.write(byte, position % file.size())
+    file.close()
+  }
+}
+
+function contentsOf(store: MemoryStore<{ n: number }>): Record<string, number> {
+  return Object.fromEntries([...store.entries()].map(([key, { n }]) => [key, n]).toSorted())
+}
+
+describe('snapshots', () => {
+  test('snapshot and changelog give the state after the last commit, whenever snapshots were made', async () => {
+    const key = fc.constantFrom('a', 'b', 'c', 'é', '\u{10000}', '￿', 'long '.repeat(20))
+    const commit = fc.array(fc.tuple(key, fc.option(fc.nat(9), { nil: undefined })), { maxLength: 6 })
+    const command = fc.oneof(commit, fc.constantFrom('snapshot' as const, 'partial' as const))
+    await fc.assert(
+      fc.asyncProperty(fc.array(command, { maxLength: 25 }), async (commands) => {
+        const world = await new World().open()
+        for (const each of commands) {
+          if (each === 'snapshot') await world.snapshot()
+          else if (each === 'partial') await world.snapshot(1)
+          else await world.commit(each)
+          expect((await world.restored()).contents).toEqual(contentsOf(world.store))
+          expect(world.files().length).toBeLessThanOrEqual(2)
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('a damaged snapshot is passed over for the older one, wherever it is damaged', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(100_000), async (position) => {
+        const world = await new World().open()
+        await world.commit([['a', 1], ['b', 2]])
+        const older = await world.snapshot()
+        await world.commit([['a', 3], ['b', undefined], ['c', 4]])
+        const newer = await world.snapshot()
+        expect(world.files()).toEqual([`${older?.lsn}.snap`, `${newer?.lsn}.snap`])
+        world.damage(`${newer?.lsn}.snap`, position)
+        const { contents, from } = await world.restored()
+        expect(contents).toEqual({ a: 3, c: 4 })
+        expect(from).toBe(older?.offset)
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('state that neither snapshot nor changelog holds is refused, not invented', async () => {
+    const world = await new World().open()
+    await world.commit([['a', 1]])
+    const only = await world.snapshot()
+    world.log.cut(changelog, 0, only?.offset ?? 0)
+    await world.commit([['b', 1]])
+    expect((await world.restored()).contents).toEqual({ a: 1, b: 1 })
+    world.damage(`${only?.lsn}.snap`, 80)
+    await expect(world.restored()).rejects.toMatchObject({ code: 'MR4011', kind: 'data' })
+    await expect(world.snapshot()).rejects.toMatchObject({ code: 'MR4011' })
+  })
+
+  test('a crash while a snapshot is made leaves the one before', async () => {
+    for (let stopAt = 1; stopAt < 40; stopAt++) {
+      const world = await new World().open()
+      await world.commit([['a', 1]])
+      await world.snapshot()
+      await world.commit([['a', 2], ['b', 1]])
+      const { disk } = world.env
+      let operations = 0
+      const stopping = new Proxy(disk, {
+        get(target, name: keyof typeof disk) {
+          const value: unknown = target[name]
+          if (typeof value !== 'function') return value
+          return (...args: unknown[]): unknown => {
+            if (++operations === stopAt) throw new Error('stopped here')
+            return (value as (...all: unknown[]) => unknown).apply(target, args)
+          }
+        },
+      })
+      const made = await snapshotOnce({ ...world.env, disk: stopping } as never, world.log, changelog, 0, dir).then(
+        () => true,
+        () => false,
+      )
+      world.env.crash('power')
+      world.env = world.simulation.env('engine')
+      expect((await world.restored()).contents).toEqual({ a: 2, b: 1 })
+      if (made) return
+    }
+    throw new Error('the snapshot never got done')
+  })
+
+  test('the maker works where enough changelog has come, and trims what the older snapshot covers', async () => {
+    const world = await new World().open()
+    const maker = await SnapshotMaker.open(world.env, world.log, dir, [{ topic: changelog, partitions: 2 }], 100)
+    await world.commit([['a', 1]])
+    expect(await maker.round()).toEqual([])
+    const big: [string, number][] = Array.from({ length: 20 }, (_, i) => [`key ${i}`, i])
+    await world.commit(big)
+    const [first] = await maker.round()
+    expect(first).toMatchObject({ changelog, partition: 0, entries: 21, spareOffset: 0 })
+    expect(world.log.earliest(changelog, 0)).toBe(0)
+    expect(await maker.round()).toEqual([])
+    await world.commit(big.map(([key, n]) => [key, n + 1]))
+    const [second] = await maker.round()
+    expect(second).toMatchObject({ entries: 21, spareOffset: first?.offset })
+    expect(world.log.earliest(changelog, 0)).toBe(first?.offset)
+    expect((await world.restored()).contents).toEqual(contentsOf(world.store))
+    world.damage(`${second?.lsn}.snap`, 70)
+    expect((await world.restored()).contents).toEqual(contentsOf(world.store))
+    maker.close()
+  })
+})
