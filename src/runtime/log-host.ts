@@ -40,17 +40,18 @@ export function startLogThread(data: LogThreadData): Promise<LogHost> {
 
 function endOf(thread: Worker): Promise<MillraceError | undefined> {
   return new Promise((resolve) => {
-    let closed = false
     thread.on('message', (message: FromLogThread) => {
-      if (message.type === 'closed') closed = true
       if (message.type === 'failed') resolve(reviveError(message.error))
+      // The ports of its clients would keep it.
+      if (message.type === 'closed') {
+        resolve(undefined)
+        void thread.terminate()
+      }
     })
-    thread.on('error', (error) =>
+    thread.on('error', (error: Error) =>
       resolve(new MillraceError('MR6008', `${error.name}: ${error.message}.`, { cause: error })),
     )
-    thread.on('exit', (code) =>
-      resolve(closed ? undefined : new MillraceError('MR6008', `It ended with code ${code}.`)),
-    )
+    thread.on('exit', (code) => resolve(new MillraceError('MR6008', `It ended with code ${code}.`)))
   })
 }
 
