@@ -102,10 +102,13 @@ class DiskView implements Disk {
       if (node === undefined) throw new DiskError('ENOENT', 'rename', from)
       const replaced = target.directory.volatile.get(target.name)
       if (replaced === node) return
-      if (replaced !== undefined) checkReplace(node, replaced, from)
       if (node.kind === 'directory' && holds(node, target.directory)) {
         throw new DiskError('EINVAL', 'rename', from)
       }
+      if (replaced?.kind === 'directory' && holds(replaced, source.directory)) {
+        throw new DiskError('ENOTEMPTY', 'rename', from)
+      }
+      if (replaced !== undefined) checkReplace(node, replaced, from)
       changeNames([
         { directory: source.directory, name: source.name, node: undefined },
         { directory: target.directory, name: target.name, node },
