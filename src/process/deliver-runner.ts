@@ -43,6 +43,8 @@ export interface DeliverOptions {
 /** What one lane adds to a commit besides its dead letters, roughly. */
 const positionBytes = 512
 const boundsMs = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000]
+/** Why a wait ends: an abort without a reason makes an error with a stack, each time. */
+const over = 'the wait is over'
 const encoder = new TextEncoder()
 
 export class DeliverRunner implements Runner {
@@ -181,7 +183,7 @@ export class DeliverRunner implements Runner {
       return
     }
     const stop = new AbortController()
-    const onAbort = (): void => stop.abort()
+    const onAbort = (): void => stop.abort(over)
     signal.addEventListener('abort', onAbort, { once: true })
     const news = [
       new Promise<void>((resolve) => {
@@ -198,7 +200,7 @@ export class DeliverRunner implements Runner {
     await Promise.race(news)
     this.#wake = undefined
     this.#woken = false
-    stop.abort()
+    stop.abort(over)
     signal.removeEventListener('abort', onAbort)
   }
 

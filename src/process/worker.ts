@@ -51,6 +51,8 @@ const defaults: WorkerLimits = {
   step: { rows: limits.batchRows, bytes: limits.batchBytes },
 }
 
+/** Why a wait ends. Without a reason of its own every abort would make an error with a stack, at each idle turn. */
+const over = 'the wait is over'
 const firstBackoffMs = 50
 const longestBackoffMs = 5_000
 
@@ -238,7 +240,7 @@ class Worker {
     if (signal.aborted) return
     this.#beat('idle')
     const stop = new AbortController()
-    const onAbort = (): void => stop.abort()
+    const onAbort = (): void => stop.abort(over)
     signal.addEventListener('abort', onAbort, { once: true })
     const wakes = this.#live.map((runner) =>
       runner.wait(stop.signal).catch((error: unknown) => {
@@ -257,7 +259,7 @@ class Worker {
       ),
     )
     await Promise.race(wakes)
-    stop.abort()
+    stop.abort(over)
     signal.removeEventListener('abort', onAbort)
   }
 

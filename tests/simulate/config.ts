@@ -48,12 +48,13 @@ export function draw(random: SeededRandom): Config {
     bodyEvents: random.pick([1, 4, 12]),
     users: random.pick([1, 3, 12]),
     pages: random.pick([1, 3, 8]),
-    paceMs: random.pick([100, 700, 2_000]),
+    // Where time closes the windows, it has to pass: little of it lies between the events.
+    paceMs: random.pick(closing === 'end' ? [100, 700, 2_000] : [20, 100]),
     disorderMs: random.pick([0, 1_000, 8_000]),
     rules: {
       boundMs: random.pick([0, 1_000, 5_000]),
       pages: { sizeMs: random.pick([1_000, 10_000]), latenessMs: random.pick([0, 2_000, 10_000]) },
-      users: { sizeMs: random.pick([4_000, 30_000]), latenessMs: random.pick([0, 3_000]) },
+      users: { sizeMs: random.pick([4_000, 15_000]), latenessMs: random.pick([0, 3_000]) },
     },
     closing,
     idleMs: closing === 'end' ? 86_400_000 : random.pick([300, 2_000]),

@@ -100,12 +100,13 @@ export class TopicWalk {
 export class Observer {
   readonly walk = new TopicWalk()
   error: unknown
+  everyMs = 7
   #stopped = false
 
   async run(engine: SimulatedEngine, sleep: (ms: number) => Promise<void>): Promise<void> {
     let reading: Log | undefined
     while (!this.#stopped) {
-      await sleep(7)
+      await sleep(this.everyMs)
       const { log } = engine
       if (log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.

@@ -237,6 +237,7 @@ class Run {
     this.simulation.disk().hook = undefined
     if (this.#engine.state === 'down') this.#engine.start(this.#workers())
     await this.#until(() => this.#engine.state === 'running')
+    this.#observer.everyMs = 100
   }
 
   /** A last event in every partition, so far ahead that every window closes. */
@@ -266,7 +267,7 @@ class Run {
       const tasks = this.#engine.report()
       const closed = tasks.filter(({ watermark }) => watermark !== undefined && watermark > target)
       return closed.length === tasksInAll
-    })
+    }, 100)
     await this.#until(() => this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')))
     for (let quiet = 0, seen = -1; quiet < 300; quiet += 50) {
       await this.#sleep(50)
@@ -296,7 +297,7 @@ class Run {
     return { walk: this.final, positions }
   }
 
-  async #until(done: () => boolean): Promise<void> {
-    while (!done()) await this.#sleep(10)
+  async #until(done: () => boolean, everyMs = 10): Promise<void> {
+    while (!done()) await this.#sleep(everyMs)
   }
 }
