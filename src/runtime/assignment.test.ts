@@ -5,7 +5,8 @@ import { mergePlans } from '../plan/index.ts'
 import { assign as assignMerged } from './assignment.ts'
 import type { Assignment } from './assignment.ts'
 
-const assign = (plans: readonly Plan[], workers: number): Assignment => assignMerged(mergePlans(plans), workers)
+const assign = (plans: readonly Plan[], workers: number): Assignment =>
+  assignMerged(mergePlans(plans), workers)
 
 function planOf(pipeline: string, stages: readonly number[], delivers: readonly number[]): Plan {
   return {

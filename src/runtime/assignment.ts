@@ -46,7 +46,12 @@ export function assign(merged: MergedPlan, workers: number): Assignment {
 }
 
 function unitsOf({ plans, ingests }: MergedPlan): Unit[] {
-  const units: Unit[] = ingests.map(({ id, pipeline, partitions }) => ({ kind: 'ingest', id, pipeline, partitions }))
+  const units: Unit[] = ingests.map(({ id, pipeline, partitions }) => ({
+    kind: 'ingest',
+    id,
+    pipeline,
+    partitions,
+  }))
   for (const { pipeline, stages, delivers } of plans) {
     for (const { id, partitions } of stages) units.push({ kind: 'stage', id, pipeline, partitions })
     for (const { id, partitions, servePath } of delivers) {

@@ -21,6 +21,7 @@ import { planPass } from './plan-pass.ts'
 import { admitPlans, createTopics, nothingRuns, savePlans } from './plans.ts'
 import type { Admitted } from './plans.ts'
 import { Reports } from './reports.ts'
+import { Snapshots } from './snapshots.ts'
 import type { EngineStatus } from './status.ts'
 import { notReadyReasons, tasksMeant } from './status-of.ts'
 import { WorkerPool } from './worker-pool.ts'
@@ -51,6 +52,7 @@ export class Engine {
   /** Resolves when it has ended: with undefined after `stop`, else with why. */
   readonly ended: Promise<MillraceError | undefined>
   readonly #host: LogHost
+  readonly #snapshots: Snapshots
   #pipelines: Admitted['pipelines']
   readonly #startedAt: number
   readonly #ready = deferred<void>()
@@ -116,6 +118,9 @@ export class Engine {
       if (error !== undefined)
         inputs.logger.error({ code: error.code, pipeline: name }, error.message)
     }
+    this.#snapshots = new Snapshots(env, inputs.logger, config.dataDir, this.merged, () =>
+      host.attach(),
+    )
     void host.ended.then((error) => this.#logEnded(error))
   }
 
@@ -131,6 +136,7 @@ export class Engine {
   run(url: string): void {
     this.#url = url
     this.pool.start()
+    this.#snapshots.start()
   }
 
   attachLog(): MessagePort {
@@ -172,7 +178,7 @@ export class Engine {
       return
     }
     this.#state = 'stopping'
-    await this.pool.stop(stopGraceMs)
+    await Promise.all([this.pool.stop(stopGraceMs), this.#snapshots.stop()])
     await this.#host.close()
     this.#finish('stopped', undefined)
   }

@@ -87,7 +87,10 @@ function newApp(paths: IngestRoutesOptions['paths']): FastifyInstance {
   app.setNotFoundHandler((request, reply) => {
     const wrong = wrongMethod(app, paths, request)
     if (wrong !== undefined) {
-      return reply.code(wrong.error.status).header('allow', wrong.allow).send({ error: wrong.error.toJSON() })
+      return reply
+        .code(wrong.error.status)
+        .header('allow', wrong.allow)
+        .send({ error: wrong.error.toJSON() })
     }
     const error = new MillraceError(
       'MR6010',

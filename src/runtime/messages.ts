@@ -6,6 +6,7 @@ import type { MessagePort } from 'node:worker_threads'
 import type { MillraceError } from '../errors.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { Plan } from '../plan/plan.ts'
+import type { MadeSnapshot } from '../state/snapshot.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { WorkerReport } from './reports.ts'
 
@@ -52,23 +53,14 @@ export type FromLogThread =
 // The snapshot thread.
 
 export interface SnapshotThreadData {
-  readonly dataDir: string
+  readonly snapshotDir: string
   readonly logPort: MessagePort
-  readonly changelogs: readonly string[]
-  readonly snapshotBytes: number
+  readonly changelogs: readonly { readonly topic: string; readonly partitions: number }[]
 }
 
 export type ToSnapshotThread = { readonly type: 'close' }
 
-export type FromSnapshotThread =
-  | {
-      readonly type: 'made'
-      readonly changelog: string
-      readonly partition: number
-      readonly lsn: number
-      readonly bytes: number
-    }
-  | { readonly type: 'failed'; readonly changelog: string; readonly error: ErrorJson }
+export type FromSnapshotThread = { readonly type: 'made' } & MadeSnapshot
 
 // Workers.
 

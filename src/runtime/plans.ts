@@ -55,7 +55,9 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
     try {
       await log.topics.create(spec)
     } catch (error) {
-      const users = admitted.plans.filter(({ topics }) => topics.some(({ name }) => name === spec.name))
+      const users = admitted.plans.filter(({ topics }) =>
+        topics.some(({ name }) => name === spec.name),
+      )
       for (const { pipeline } of users) failed.set(pipeline, error)
     }
   }

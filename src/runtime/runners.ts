@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { must } from '../core/assert.ts'
 import type { Env } from '../core/env/env.ts'
 import type { Log } from '../log/log.ts'
@@ -14,6 +13,7 @@ import { WatermarkBoard } from '../process/time/board.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { BeatWriter } from './beat.ts'
 import type { WorkerThreadData } from './messages.ts'
+import { restoreStore, snapshotDirOf } from './snapshots.ts'
 
 /** A pipeline as this thread loaded it: functions in the definition, names in the plan. */
 export interface LoadedPipeline {
@@ -91,7 +91,7 @@ function makeRunner(
 }
 
 function ingestRunner(
-  { env, log }: RunnerContext,
+  { env, log, data }: RunnerContext,
   share: RunnerShare,
   { definition, plan }: LoadedPipeline,
   ingest: IngestPlan,
@@ -126,6 +126,7 @@ function ingestRunner(
     buckets: share.partitions,
     bucketCount: ingest.partitions,
     sessions: must(ingest.sessions, `${ingest.id} has sessions`),
+    restore: restoreStore(env, log, snapshotDirOf(data.dataDir)),
     queue,
   })
 }
@@ -153,7 +154,7 @@ function stageRunner(
     stage,
     definition,
     partitions: share.partitions,
-    snapshotDir: join(data.dataDir, 'state'),
+    snapshotDir: snapshotDirOf(data.dataDir),
     paused: data.paused.filter(mine),
     careful: data.careful.some(mine),
     mark: (task, offset) => beat.at(task, offset),

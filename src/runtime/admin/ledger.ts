@@ -28,10 +28,16 @@ export interface TopicLedger {
 
 export async function ledgerOf(log: Log, plans: readonly Plan[]): Promise<Ledger> {
   const tasks = new Map<string, TaskLedger>()
-  const groups = plans.flatMap(({ ingests, stages, delivers }) => [...ingests, ...stages, ...delivers])
+  const groups = plans.flatMap(({ ingests, stages, delivers }) => [
+    ...ingests,
+    ...stages,
+    ...delivers,
+  ])
   for (const { id } of groups) for (const task of await tasksOf(log, id)) tasks.set(task.task, task)
   const topics: TopicLedger[] = []
-  for (const topic of new Set(plans.flatMap(({ ingests }) => ingests.map((ingest) => ingest.topic)))) {
+  for (const topic of new Set(
+    plans.flatMap(({ ingests }) => ingests.map((ingest) => ingest.topic)),
+  )) {
     topics.push(await topicLedger(log, topic, [...tasks.values()]))
   }
   const all = [...tasks.values()]
@@ -50,7 +56,11 @@ async function tasksOf(log: Log, group: string): Promise<TaskLedger[]> {
   return tasks
 }
 
-async function topicLedger(log: Log, topic: string, tasks: readonly TaskLedger[]): Promise<TopicLedger> {
+async function topicLedger(
+  log: Log,
+  topic: string,
+  tasks: readonly TaskLedger[],
+): Promise<TopicLedger> {
   const mine = tasks.filter(({ task }) => task.startsWith(`ingest/${topic}/`))
   const accepted = mine.reduce((sum, { counters }) => sum + counters.emitted, 0)
   const appended = (await log.topics.offsets(topic)).reduce((sum, { next }) => sum + next, 0)
