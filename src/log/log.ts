@@ -90,6 +90,8 @@ export interface Reader {
   seek(from: ReadFrom): void
   /** Records committed and not yet read by this reader; an upper bound. */
   lag(): number
+  /** The offset that a partition it reads ends at, as far as this reader knows: an upper bound for `lag` by partition. */
+  end(topic: string, partition: number): number
   close(): void
 }
 

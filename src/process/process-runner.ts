@@ -195,7 +195,7 @@ export class ProcessRunner implements Runner {
   report(): readonly TaskReport[] {
     const open = this.#open
     if (open === undefined) return []
-    return open.tasks.map((task) => task.report(open.inputs.lag(open.reader)))
+    return open.tasks.map((task) => task.report(open.inputs.lag(open.reader, task)))
   }
 
   async close(): Promise<void> {

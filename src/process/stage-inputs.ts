@@ -100,8 +100,13 @@ export class StageInputs {
     return taken
   }
 
-  lag(reader: Reader): number {
-    return reader.lag()
+  /** Records committed upstream that a task has not worked on; an upper bound. */
+  lag(reader: Reader, task: Task): number {
+    let lag = 0
+    for (const { topic, index } of this.#inputs) {
+      lag += Math.max(0, reader.end(topic, task.partition) - task.positions[index]!)
+    }
+    return lag
   }
 
   lostUpTo(task: Task, input: number, earliest: number): void {

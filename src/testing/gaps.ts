@@ -120,6 +120,10 @@ class GapReader implements Reader {
     return this.#reader.lag() * 2
   }
 
+  end(topic: string, partition: number): number {
+    return outer(this.#reader.end(topic, partition))
+  }
+
   close(): void {
     this.#reader.close()
   }

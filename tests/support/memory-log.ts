@@ -245,5 +245,9 @@ class MemoryReader implements Reader {
     return lag
   }
 
+  end(topic: string, partition: number): number {
+    return this.#log.next(topic, partition)
+  }
+
   close(): void {}
 }

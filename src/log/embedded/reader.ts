@@ -96,6 +96,12 @@ export class SegmentReader implements Reader {
     return lag
   }
 
+  end(topic: string, partition: number): number {
+    this.#host.segments.advance()
+    const place = this.#places.get(`${topic}/${partition}`)
+    return place === undefined ? 0 : (this.#host.segments.latest.get(place) ?? 0)
+  }
+
   close(): void {
     this.#wanted.clear()
     this.#host.closed(this)
