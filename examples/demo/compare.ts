@@ -17,7 +17,10 @@ interface PageRow {
 }
 
 export function comparePages(database: string, expected: PageTally): Comparison {
-  const rows = read<PageRow>(database, 'select page, window_start, views, seconds, pro_views from pages')
+  const rows = read<PageRow>(
+    database,
+    'select page, window_start, views, seconds, pro_views from pages',
+  )
   const differences: string[] = []
   const left = new Map(expected)
   let views = 0
@@ -32,13 +35,18 @@ export function comparePages(database: string, expected: PageTally): Comparison 
       row.views === want.views &&
       row.pro_views === want.pro &&
       Math.abs(row.seconds - average) <= 1e-9 * Math.max(1, Math.abs(average))
-    if (!same) differences.push(`${key}: table ${JSON.stringify(row)}, tally ${JSON.stringify(want)}`)
+    if (!same)
+      differences.push(`${key}: table ${JSON.stringify(row)}, tally ${JSON.stringify(want)}`)
   }
-  for (const [key, want] of left) differences.push(`${key}: not in the table, tally ${JSON.stringify(want)}`)
+  for (const [key, want] of left)
+    differences.push(`${key}: not in the table, tally ${JSON.stringify(want)}`)
   return { windows: rows.length, views, differences: differences.slice(0, 10) }
 }
 
-export function compareRevenue(database: string, expected: Map<string, { orders: number; cents: number }>): Comparison {
+export function compareRevenue(
+  database: string,
+  expected: Map<string, { orders: number; cents: number }>,
+): Comparison {
   const rows = read<{ country: string; window_start: string; orders: number; cents: number }>(
     database,
     'select country, window_start, orders, cents from revenue',
@@ -55,7 +63,8 @@ export function compareRevenue(database: string, expected: Map<string, { orders:
       differences.push(`${key}: table ${JSON.stringify(row)}, tally ${JSON.stringify(want)}`)
     }
   }
-  for (const [key, want] of left) differences.push(`${key}: not in the table, tally ${JSON.stringify(want)}`)
+  for (const [key, want] of left)
+    differences.push(`${key}: not in the table, tally ${JSON.stringify(want)}`)
   return { windows: rows.length, views: orders, differences: differences.slice(0, 10) }
 }
 

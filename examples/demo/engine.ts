@@ -30,14 +30,24 @@ export class EngineProcess {
   async start(): Promise<number> {
     const began = performance.now()
     const node = ['--conditions=millrace-source', 'src/cli/main.ts', ...this.#args]
-    const child = spawn(process.execPath, node, { cwd: root, env: this.#env, stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(process.execPath, node, {
+      cwd: root,
+      env: this.#env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     this.#child = child
-    child.stderr.on('data', (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString('utf8')).slice(-4_000)))
+    child.stderr.on(
+      'data',
+      (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString('utf8')).slice(-4_000)),
+    )
     while (!(await this.#ready())) {
       if (child.exitCode !== null || child.signalCode !== null) {
-        throw new Error(`the engine ended with ${child.exitCode ?? child.signalCode}:\n${this.#stderr}`)
+        throw new Error(
+          `the engine ended with ${child.exitCode ?? child.signalCode}:\n${this.#stderr}`,
+        )
       }
-      if (performance.now() - began > 60_000) throw new Error(`the engine is not ready after 60 s:\n${this.#stderr}`)
+      if (performance.now() - began > 60_000)
+        throw new Error(`the engine is not ready after 60 s:\n${this.#stderr}`)
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     return performance.now() - began
@@ -63,7 +73,8 @@ export class EngineProcess {
     const sums: Record<string, number> = {}
     for (const task of tasks) {
       if (!task.id.startsWith(prefix)) continue
-      for (const [name, value] of Object.entries(task.counters)) sums[name] = (sums[name] ?? 0) + value
+      for (const [name, value] of Object.entries(task.counters))
+        sums[name] = (sums[name] ?? 0) + value
     }
     return sums
   }
@@ -75,7 +86,10 @@ export class EngineProcess {
       const rows = await this.get<{ group: string; topic: string; lag: number }[]>('/admin/lag')
       const behind = rows.filter((row) => topics(row.topic) && row.lag > 0)
       if (behind.length === 0) return
-      if (performance.now() > until) throw new Error(`not caught up after ${timeoutMs} ms: ${JSON.stringify(behind.slice(0, 5))}`)
+      if (performance.now() > until)
+        throw new Error(
+          `not caught up after ${timeoutMs} ms: ${JSON.stringify(behind.slice(0, 5))}`,
+        )
       await new Promise((resolve) => setTimeout(resolve, 50))
     }
   }

@@ -29,12 +29,17 @@ const ordersFile = join(directory, 'orders.ndjson')
 const view = new LiveView(options)
 const receiver = await startReceiver(SECRET)
 writeOrders(ordersFile, ORDERS, Date.now())
-const engine = new EngineProcess(await freePort(), 'examples/demo/pipeline.ts', join(directory, 'data'), {
-  DEMO_DATABASE: database,
-  DEMO_ORDERS: ordersFile,
-  DEMO_WEBHOOK: receiver.url,
-  DEMO_WEBHOOK_SECRET: SECRET,
-})
+const engine = new EngineProcess(
+  await freePort(),
+  'examples/demo/pipeline.ts',
+  join(directory, 'data'),
+  {
+    DEMO_DATABASE: database,
+    DEMO_ORDERS: ordersFile,
+    DEMO_WEBHOOK: receiver.url,
+    DEMO_WEBHOOK_SECRET: SECRET,
+  },
+)
 
 let agrees = false
 try {
@@ -62,7 +67,10 @@ async function run(): Promise<DemoReport> {
   const restartMs = options.crash ? await crashHalfWay() : undefined
   const producer = await producing
   view.say('the producer is done; waiting for the last windows')
-  await engine.caughtUp((topic) => !topic.startsWith('host') && !topic.startsWith('demo.cpu'), 60_000)
+  await engine.caughtUp(
+    (topic) => !topic.startsWith('host') && !topic.startsWith('demo.cpu'),
+    60_000,
+  )
   follow.stop()
   const actions = await engine.counters('ingest/actions/')
   const stages = await engine.counters('demo/')
@@ -73,7 +81,15 @@ async function run(): Promise<DemoReport> {
   const revenue = compareRevenue(database, tallyOrders(readFileSync(ordersFile, 'utf8')))
   const books = { producer, actions, stages, late: late.records, deadLetters: letters.open }
   const alerts = { received: receiver.alerts(), badSignatures: receiver.badSignatures() }
-  return { startMs, restartMs, books, pages, revenue, alerts, problems: problemsIn({ ...books, pages, revenue, alerts }) }
+  return {
+    startMs,
+    restartMs,
+    books,
+    pages,
+    revenue,
+    alerts,
+    problems: problemsIn({ ...books, pages, revenue, alerts }),
+  }
 }
 
 async function seedUsers(): Promise<void> {
@@ -83,7 +99,8 @@ async function seedUsers(): Promise<void> {
   )
   const answer = await lane.send(lines.join('\n'))
   lane.close()
-  if (answer.status !== 200) throw new Error(`the users were refused: ${answer.status} ${answer.text}`)
+  if (answer.status !== 200)
+    throw new Error(`the users were refused: ${answer.status} ${answer.text}`)
   await engine.caughtUp((topic) => topic === 'users', 30_000)
 }
 
@@ -110,18 +127,29 @@ async function crashHalfWay(): Promise<number> {
 }
 
 /** Everything that must agree, and does not. */
-function problemsIn(found: DemoReport['books'] & Pick<DemoReport, 'pages' | 'revenue' | 'alerts'>): string[] {
+function problemsIn(
+  found: DemoReport['books'] & Pick<DemoReport, 'pages' | 'revenue' | 'alerts'>,
+): string[] {
   const { producer, actions } = found
-  const problems = [...producer.wrongAnswers, ...found.pages.differences, ...found.revenue.differences]
+  const problems = [
+    ...producer.wrongAnswers,
+    ...found.pages.differences,
+    ...found.revenue.differences,
+  ]
   const equal = (what: string, a: number, b: number): void => {
     if (a !== b) problems.push(`${what}: ${a} is not ${b}`)
   }
   equal('events sent and answered', producer.acknowledged + producer.refused, producer.sent)
   equal('invalid events refused', producer.refused, producer.refusedExpected)
-  equal('events the engine appended and acknowledged ones', actions['emitted'] ?? 0, producer.acknowledged)
+  equal(
+    'events the engine appended and acknowledged ones',
+    actions['emitted'] ?? 0,
+    producer.acknowledged,
+  )
   equal('late events kept and sent too late', found.late, producer.tooLate)
   equal('dead letters', found.deadLetters, 0)
   if (found.alerts.received === 0) problems.push('no CPU alert reached the webhook')
-  if (found.alerts.badSignatures > 0) problems.push(`${found.alerts.badSignatures} webhook calls with a wrong signature`)
+  if (found.alerts.badSignatures > 0)
+    problems.push(`${found.alerts.badSignatures} webhook calls with a wrong signature`)
   return problems
 }

@@ -26,7 +26,11 @@ export default pipeline('demo', (p) => {
     .enrich(users, 'user_id', (_action, user) => ({ pro: user?.plan === 'pro' ? 1 : 0 }))
     .keyBy('properties.page')
     .window(tumbling('10s'), { lateness: '10s', emit: 'update' })
-    .aggregate('pages', { views: count(), seconds: avg('properties.duration'), pro_views: sum('pro') })
+    .aggregate('pages', {
+      views: count(),
+      seconds: avg('properties.duration'),
+      pro_views: sum('pro'),
+    })
   pages.to(sqlite({ path: database, table: 'pages', key: ['page', 'window_start'] }))
   pages.to(websocket({ path: '/live/pages' }))
   pages.late().to(p.topic('late-actions'))

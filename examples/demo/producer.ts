@@ -43,7 +43,15 @@ const endAt = Date.now() + Number(secondsText) * 1000
 const startedAt = Date.now()
 
 const tally: PageTally = new Map()
-const ledger = { sent: 0, acknowledged: 0, refused: 0, refusedExpected: 0, tooLate: 0, resent: 0, retries: 0 }
+const ledger = {
+  sent: 0,
+  acknowledged: 0,
+  refused: 0,
+  refusedExpected: 0,
+  tooLate: 0,
+  resent: 0,
+  retries: 0,
+}
 const wrongAnswers: string[] = []
 let nextEvent = 0
 
@@ -77,15 +85,21 @@ function settle(batch: readonly Made[], answer: Answer): void {
     wrongAnswers.push(`status ${answer.status}: ${answer.text.slice(0, 300)}`)
     return
   }
-  const verdict = JSON.parse(answer.text) as { accepted: number; refused: number; verdicts: { index: number }[] }
+  const verdict = JSON.parse(answer.text) as {
+    accepted: number
+    refused: number
+    verdicts: { index: number }[]
+  }
   const refused = new Set(verdict.verdicts.map((v) => v.index))
   ledger.acknowledged += verdict.accepted
   ledger.refused += verdict.refused
   for (const [index, made] of batch.entries()) {
     if (made.fate === 'invalid') ledger.refusedExpected++
-    if (refused.has(index) !== (made.fate === 'invalid')) wrongAnswers.push(`event ${index} of a batch: ${made.line.slice(0, 200)}`)
+    if (refused.has(index) !== (made.fate === 'invalid'))
+      wrongAnswers.push(`event ${index} of a batch: ${made.line.slice(0, 200)}`)
     if (made.fate === 'too-late') ledger.tooLate++
-    if (made.fate === 'counted') countPage(tally, made.page, made.atMs, made.duration, isPro(made.user))
+    if (made.fate === 'counted')
+      countPage(tally, made.page, made.atMs, made.duration, isPro(made.user))
   }
 }
 
@@ -106,7 +120,8 @@ async function runLane(index: number): Promise<void> {
     if (turn % 20 === 11) {
       ledger.resent++
       const second = await lane.again(body)
-      if (second.text !== answer.text) wrongAnswers.push(`repeated request: ${second.status} ${second.text.slice(0, 300)}`)
+      if (second.text !== answer.text)
+        wrongAnswers.push(`repeated request: ${second.status} ${second.text.slice(0, 300)}`)
     }
   }
   ledger.retries += lane.retries
@@ -116,6 +131,10 @@ async function runLane(index: number): Promise<void> {
 const progress = setInterval(() => process.send?.({ progress: { ...ledger } }), 250)
 await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(lane)))
 clearInterval(progress)
-const report: ProducerReport = { ...ledger, wrongAnswers: wrongAnswers.slice(0, 10), pages: [...tally] }
+const report: ProducerReport = {
+  ...ledger,
+  wrongAnswers: wrongAnswers.slice(0, 10),
+  pages: [...tally],
+}
 if (process.send === undefined) process.stdout.write(`${JSON.stringify(report)}\n`)
 else process.send({ report }, () => process.disconnect())

@@ -18,7 +18,8 @@ export async function startReceiver(secret: string): Promise<Receiver> {
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = Buffer.concat(chunks).toString('utf8')
-      if (signed(secret, String(request.headers['millrace-signature']), body)) seen.add(String(request.headers['idempotency-key']))
+      if (signed(secret, String(request.headers['millrace-signature']), body))
+        seen.add(String(request.headers['idempotency-key']))
       else bad++
       response.writeHead(204).end()
     })

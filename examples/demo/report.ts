@@ -41,20 +41,33 @@ export function printReport(report: DemoReport, json: boolean): void {
     row('records read by stages and sinks', stages['read'] ?? 0),
     row('  processed', stages['processed'] ?? 0),
     row('  skipped by filters', stages['skipped'] ?? 0),
-    row('  late', stages['late'] ?? 0, `${report.books.late} in late-actions, ${producer.tooLate} sent too late`),
+    row(
+      '  late',
+      stages['late'] ?? 0,
+      `${report.books.late} in late-actions, ${producer.tooLate} sent too late`,
+    ),
     row('  dead-lettered', stages['deadLettered'] ?? 0),
     '',
     'SQLite against an independent tally',
     row('page windows', report.pages.windows, `${report.pages.views.toLocaleString('en')} views`),
-    row('revenue windows', report.revenue.windows, `${report.revenue.views.toLocaleString('en')} orders`),
+    row(
+      'revenue windows',
+      report.revenue.windows,
+      `${report.revenue.views.toLocaleString('en')} orders`,
+    ),
     row('CPU alerts at the webhook', report.alerts.received, 'signatures checked'),
     '',
     row('first start', `${Math.round(report.startMs)} ms`),
-    ...(report.restartMs === undefined ? [] : [row('start after kill -9', `${Math.round(report.restartMs)} ms`)]),
+    ...(report.restartMs === undefined
+      ? []
+      : [row('start after kill -9', `${Math.round(report.restartMs)} ms`)]),
     '',
     report.problems.length === 0
       ? 'Everything agrees: nothing is missing, nothing is counted twice.'
-      : `It does not agree:\n${report.problems.slice(0, 20).map((problem) => `  ${problem}`).join('\n')}`,
+      : `It does not agree:\n${report.problems
+          .slice(0, 20)
+          .map((problem) => `  ${problem}`)
+          .join('\n')}`,
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
 }

@@ -12,7 +12,13 @@ export interface PageWindow {
 /** Keyed `page|window start in ms`. */
 export type PageTally = Map<string, PageWindow>
 
-export function countPage(tally: PageTally, page: string, atMs: number, duration: number, pro: boolean): void {
+export function countPage(
+  tally: PageTally,
+  page: string,
+  atMs: number,
+  duration: number,
+  pro: boolean,
+): void {
   const key = `${page}|${Math.floor(atMs / 10_000) * 10_000}`
   let window = tally.get(key)
   if (window === undefined) tally.set(key, (window = { views: 0, seconds: 0, pro: 0 }))

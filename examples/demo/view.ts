@@ -54,7 +54,8 @@ export class LiveView {
   }
 
   #draw(counters: Record<string, number> | undefined, alerts: number): void {
-    const number = (value: number | undefined): string => (value ?? 0).toLocaleString('en').padStart(12)
+    const number = (value: number | undefined): string =>
+      (value ?? 0).toLocaleString('en').padStart(12)
     const lines = [
       `  producer  sent ${number(this.#producer['sent'])}   acknowledged ${number(this.#producer['acknowledged'])}   retries ${number(this.#producer['retries'])}`,
       counters === undefined

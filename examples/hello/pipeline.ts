@@ -11,7 +11,12 @@ const PageView = Type.Object({
 })
 
 export default pipeline('hello', (p) => {
-  p.stream('views', { schema: PageView, key: 'user_id', time: 'at', from: http({ path: '/views' }) })
+  p.stream('views', {
+    schema: PageView,
+    key: 'user_id',
+    time: 'at',
+    from: http({ path: '/views' }),
+  })
     .where({ page: { ne: '/health' } })
     .filter((view) => view.seconds > 0)
     .keyBy('page')

@@ -27,9 +27,15 @@ try {
   if (process.platform === 'win32') throw new MillraceError('MR6012', 'This is Windows.')
   const surroundings = { output, stdin: process.stdin, signal: stop.signal }
   await program(surroundings, version).parseAsync(process.argv)
-  process.exit(process.exitCode ?? 0)
+  await leave(Number(process.exitCode ?? 0))
 } catch (error) {
-  if (error instanceof CommanderError) process.exit(error.exitCode === 0 ? 0 : 2)
+  if (error instanceof CommanderError) await leave(error.exitCode === 0 ? 0 : 2)
   output.error(error, asJson)
-  process.exit(exitCodeOf(error))
+  await leave(exitCodeOf(error))
+}
+
+/** Exits once everything was written: `process.exit` alone would cut off what a pipe has not taken yet. */
+async function leave(code: number): Promise<never> {
+  await output.flushed()
+  process.exit(code)
 }

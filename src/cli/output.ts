@@ -13,6 +13,8 @@ export interface Output {
   /** Shows `text` once `work` has taken a second, until it ends. */
   progress<T>(text: string, work: Promise<T>): Promise<T>
   error(error: unknown, asJson: boolean): void
+  /** Resolves once all that was written has left this process: a pipe takes it at its reader's speed. */
+  flushed(): Promise<void>
 }
 
 const afterMs = 1_000
@@ -42,6 +44,11 @@ export function terminalOutput(stdout: NodeJS.WriteStream, stderr: NodeJS.WriteS
     error: (error, asJson) => {
       if (asJson) stderr.write(`${JSON.stringify({ error: errorJson(error) })}\n`)
       else stderr.write(`${paint('red', 'error', stderr)} ${messageOf(error)}\n`)
+    },
+    flushed: async () => {
+      for (const stream of [stdout, stderr]) {
+        await new Promise<void>((resolve) => stream.write('', () => resolve()))
+      }
     },
   }
 }

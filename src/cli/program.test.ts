@@ -11,6 +11,7 @@ const silent: Output = {
   note: () => {},
   progress: (_text, work) => work,
   error: () => {},
+  flushed: () => Promise.resolve(),
 }
 
 async function refusal(...args: string[]): Promise<string> {

@@ -24,7 +24,10 @@ const SERVES_WITHIN_MS = 3_000
 const OPEN_COMMITS_AT_LEAST = 0.2
 
 const { values } = parseArgs({
-  options: { kills: { type: 'string', default: '500' }, 'check-every': { type: 'string', default: '100' } },
+  options: {
+    kills: { type: 'string', default: '500' },
+    'check-every': { type: 'string', default: '100' },
+  },
 })
 const kills = Number(values.kills)
 const checkEvery = Number(values['check-every'])
@@ -32,7 +35,9 @@ const checkEvery = Number(values['check-every'])
 const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
 const dataDir = join(directory, 'data')
 const database = join(directory, 'kill.sqlite')
-const engine = new EngineProcess(await freePort(), 'tests/crash/pipeline.ts', dataDir, { KILL_DATABASE: database })
+const engine = new EngineProcess(await freePort(), 'tests/crash/pipeline.ts', dataDir, {
+  KILL_DATABASE: database,
+})
 const ledger = new Ledger()
 const problems: string[] = []
 const serveMs: number[] = []
@@ -49,7 +54,9 @@ try {
     if (openCommit(dataDir)) openCommits++
     await restart()
     if (kill % checkEvery === 0 || kill === kills) {
-      process.stdout.write(`${kill} kills, ${openCommits} in an open commit, ${ledger.acknowledged.size} events acknowledged\n`)
+      process.stdout.write(
+        `${kill} kills, ${openCommits} in an open commit, ${ledger.acknowledged.size} events acknowledged\n`,
+      )
     }
   }
   stopping = true
@@ -64,9 +71,13 @@ try {
 }
 
 const slowest = Math.max(0, ...serveMs)
-if (slowest > SERVES_WITHIN_MS) problems.push(`one restart served after ${Math.round(slowest)} ms; the limit is ${SERVES_WITHIN_MS}`)
+if (slowest > SERVES_WITHIN_MS)
+  problems.push(
+    `one restart served after ${Math.round(slowest)} ms; the limit is ${SERVES_WITHIN_MS}`,
+  )
 const share = openCommits / Math.max(1, kills)
-if (share < OPEN_COMMITS_AT_LEAST) problems.push(`only ${(share * 100).toFixed(0)} % of the kills hit an open commit`)
+if (share < OPEN_COMMITS_AT_LEAST)
+  problems.push(`only ${(share * 100).toFixed(0)} % of the kills hit an open commit`)
 for (const problem of problems.slice(0, 20)) process.stdout.write(`PROBLEM ${problem}\n`)
 if (problems.length === 0) rmSync(directory, { recursive: true, force: true })
 else process.stdout.write(`everything is kept in ${directory}\n`)
@@ -95,7 +106,8 @@ async function produce(index: number): Promise<void> {
       return { id: `${index}-${n}`, user, page: `/p${n % PAGES}`, n, at: Date.now() }
     })
     const answer = await lane.send(events.map((event) => JSON.stringify(event)).join('\n'))
-    const verdict = answer.status === 200 ? (JSON.parse(answer.text) as { accepted: number }) : undefined
+    const verdict =
+      answer.status === 200 ? (JSON.parse(answer.text) as { accepted: number }) : undefined
     if (verdict?.accepted !== events.length) {
       problems.push(`lane ${index}: ${answer.status} ${answer.text.slice(0, 300)}`)
       return
@@ -110,12 +122,18 @@ async function check(): Promise<void> {
   const topic = await readTopic<Sent>(dataDir, 'views')
   problems.push(...ledger.differencesInTopic(topic))
   const db = new DatabaseSync(database, { readOnly: true })
-  const rows = db.prepare('select page, window_start, views, total from pages').all() as unknown as Row[]
+  const rows = db
+    .prepare('select page, window_start, views, total from pages')
+    .all() as unknown as Row[]
   db.close()
   problems.push(...ledger.differencesInWindows(rows).map((difference) => `SQLite: ${difference}`))
   const output = await readTopic<Row>(dataDir, 'kill.pages')
   const last = new Map(output.flat().map((row) => [`${row.page}|${row.window_start}`, row]))
-  problems.push(...ledger.differencesInWindows([...last.values()]).map((difference) => `output topic: ${difference}`))
+  problems.push(
+    ...ledger
+      .differencesInWindows([...last.values()])
+      .map((difference) => `output topic: ${difference}`),
+  )
 }
 
 interface Row {

@@ -31,11 +31,13 @@ export class Ledger {
     for (const records of partitions) {
       for (const record of records) {
         const times = left.get(record.id) ?? 0
-        if (times === 0) differences.push(`${record.id}: in the topic more often than it was acknowledged`)
+        if (times === 0)
+          differences.push(`${record.id}: in the topic more often than it was acknowledged`)
         else if (times === 1) left.delete(record.id)
         else left.set(record.id, times - 1)
         const last = lastOfUser.get(record.user) ?? -1
-        if (record.n <= last) differences.push(`${record.id}: number ${record.n} of ${record.user} after ${last}`)
+        if (record.n <= last)
+          differences.push(`${record.id}: number ${record.n} of ${record.user} after ${last}`)
         lastOfUser.set(record.user, record.n)
       }
     }
@@ -44,7 +46,9 @@ export class Ledger {
   }
 
   /** Compares rows of the sink (or of the output topic) with the windows of the acknowledged events. */
-  differencesInWindows(rows: readonly { page: string; window_start: string; views: number; total: number }[]): string[] {
+  differencesInWindows(
+    rows: readonly { page: string; window_start: string; views: number; total: number }[],
+  ): string[] {
     const differences: string[] = []
     const left = new Map(this.#windows)
     for (const row of rows) {
@@ -55,7 +59,8 @@ export class Ledger {
         differences.push(`${key}: ${JSON.stringify(row)}, but acknowledged ${JSON.stringify(want)}`)
       }
     }
-    for (const [key, want] of left) differences.push(`${key}: missing, acknowledged ${JSON.stringify(want)}`)
+    for (const [key, want] of left)
+      differences.push(`${key}: missing, acknowledged ${JSON.stringify(want)}`)
     return differences
   }
 }

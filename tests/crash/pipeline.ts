@@ -24,5 +24,11 @@ export default pipeline('kill', (p) => {
     .keyBy('page')
     .window(tumbling('1s'), { lateness: '30s', emit: 'update' })
     .aggregate('pages', { views: count(), total: sum('n') })
-    .to(sqlite({ path: process.env['KILL_DATABASE'] ?? 'kill.sqlite', table: 'pages', key: ['page', 'window_start'] }))
+    .to(
+      sqlite({
+        path: process.env['KILL_DATABASE'] ?? 'kill.sqlite',
+        table: 'pages',
+        key: ['page', 'window_start'],
+      }),
+    )
 })

@@ -8,7 +8,15 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 /** Values per partition, in order of offset. Throws where an offset does not rise or the command fails. */
 export async function readTopic<Value>(dataDir: string, topic: string): Promise<Value[][]> {
-  const args = ['--conditions=millrace-source', main, 'tail', topic, '--data-dir', dataDir, '--json']
+  const args = [
+    '--conditions=millrace-source',
+    main,
+    'tail',
+    topic,
+    '--data-dir',
+    dataDir,
+    '--json',
+  ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   const partitions: Value[][] = []
@@ -16,7 +24,8 @@ export async function readTopic<Value>(dataDir: string, topic: string): Promise<
   for await (const line of createInterface({ input: child.stdout })) {
     const record = JSON.parse(line) as { partition: number; offset: number; value: Value }
     const { partition, offset } = record
-    if (offset <= (lastOffset[partition] ?? -1)) throw new Error(`${topic}/${partition}: offset ${offset} after ${lastOffset[partition]}`)
+    if (offset <= (lastOffset[partition] ?? -1))
+      throw new Error(`${topic}/${partition}: offset ${offset} after ${lastOffset[partition]}`)
     lastOffset[partition] = offset
     ;(partitions[partition] ??= []).push(record.value)
   }

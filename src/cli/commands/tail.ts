@@ -20,8 +20,12 @@ export function addTail(root: Command, { output, signal }: Surroundings): void {
       const access = await openAccess(resolve(options.dataDir))
       try {
         const query = { topic, from: options.from, follow: options.follow === true }
+        let unflushed = 0
         for await (const line of access.tail(query, signal)) {
-          if (line !== '') output.line(options.json === true ? line : valueOf(line))
+          if (line === '') continue
+          output.line(options.json === true ? line : valueOf(line))
+          // A slow reader slows the reading, so that a large topic does not gather in memory.
+          if (++unflushed % 1_000 === 0) await output.flushed()
         }
       } finally {
         await access.close()
