@@ -90,7 +90,7 @@ pipeline('inference', (p) => {
 })
 same<Infer<typeof User>, { user_id: string; plan: string; age: number }>(true)
 
-pipeline('wrong', (p) => {
+pipeline('wrong streams and conditions', (p) => {
   // @ts-expect-error The schema is none.
   p.stream('s', { schema: 5, key: 'user_id' })
   // @ts-expect-error The key is not a field.
@@ -107,7 +107,6 @@ pipeline('wrong', (p) => {
   p.table('t', { schema: User })
 
   const actions = p.stream('actions', { schema: TypeBoxAction, key: 'user_id', time: 'timestamp' })
-  const users = p.table('users', { schema: User, key: 'user_id' })
 
   // @ts-expect-error No such field.
   actions.where({ event: 'page_view' })
@@ -123,7 +122,11 @@ pipeline('wrong', (p) => {
   actions.where({ 'properties.duration': { above: 3 } })
   actions.where({ event_type: ['page_view', 'click'], 'properties.duration': { gte: 1, lt: 9 } })
   actions.where({ 'properties.depth': null })
+})
 
+pipeline('wrong functions and keys', (p) => {
+  const actions = p.stream('actions', { schema: TypeBoxAction, key: 'user_id', time: 'timestamp' })
+  const users = p.table('users', { schema: User, key: 'user_id' })
   // @ts-expect-error No such field in the row of the function.
   actions.filter((action) => action.properties.pages === '/home')
   // @ts-expect-error A promise is not true or false.
@@ -150,7 +153,10 @@ pipeline('wrong', (p) => {
   actions.enrich(actions, 'user_id', () => ({}))
   // @ts-expect-error The row may not be in the table.
   actions.enrich(users, 'user_id', (_action, user) => ({ plan: user.plan }))
+})
 
+pipeline('wrong windows and sinks', (p) => {
+  const actions = p.stream('actions', { schema: TypeBoxAction, key: 'user_id', time: 'timestamp' })
   const windows = actions.window(tumbling('1m'), { lateness: '30s' })
   // @ts-expect-error Not a number.
   windows.aggregate('a', { pages: avg('properties.page') })
@@ -217,7 +223,11 @@ pipeline('rows', (p) => {
   same<typeof enriched.plan, string>(true)
   same<typeof enriched.age, number | undefined>(true)
   same<typeof enriched.tags, string[]>(true)
+})
 
+pipeline('rows of aggregates', (p) => {
+  const actions = p.stream('actions', { schema: TypeBoxAction, key: 'user_id' })
+  const users = p.table('users', { schema: User, key: 'user_id' })
   const perPage = actions
     .enrich(
       users,

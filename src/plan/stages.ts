@@ -104,7 +104,7 @@ class Cutter {
     const keyPath = pathOf(node.key)
     if (keyPath !== undefined && keyPath === flow.keyPath) return flow
     const keyed = { ...flow, key: node.id, keyPath }
-    const user = this.#firstUser(node.id, keyPath)
+    const user = this.#firstUser(node.id, keyPath, flow.stage.partitions)
     if (user === undefined) return keyed
     const stage = this.#repartition(
       flow.stage,
@@ -117,13 +117,20 @@ class Cutter {
   }
 
   /** The first window or lookup that works on the key a keyBy gave, before another keyBy or enrich changes it. */
-  #firstUser(from: number, keyPath: string | undefined): OperatorNode | undefined {
+  #firstUser(
+    from: number,
+    keyPath: string | undefined,
+    partitions: number,
+  ): OperatorNode | undefined {
     const paths = new Map<number, string | undefined>([[from, keyPath]])
     for (const node of this.#definition.nodes) {
       if (!('input' in node) || !paths.has(node.input)) continue
       const path = paths.get(node.input)
       if (node.kind === 'aggregate') return node
-      if (node.kind === 'enrich' && path !== undefined && pathOf(node.key) === path) return node
+      if (node.kind === 'enrich' && path !== undefined && pathOf(node.key) === path) {
+        // A table with another number of partitions needs a repartition of its own, whatever the key.
+        if (this.#table(node).partitions === partitions) return node
+      }
       if (node.kind === 'keyBy' && path !== undefined && pathOf(node.key) === path)
         paths.set(node.id, path)
       if (node.kind === 'where' || node.kind === 'filter') paths.set(node.id, path)
@@ -139,14 +146,11 @@ class Cutter {
 
   #enrichFlow(node: EnrichNode): Flow {
     const flow = this.#flow(node.input)
-    const table = must(this.#definition.nodes[node.table], 'the table of an enrich is a node')
-    assert(table.kind === 'table', 'enrich looks up a table')
+    const table = this.#table(node)
     const path = pathOf(node.key)
     const inPlace =
-      path !== undefined &&
-      path === flow.keyPath &&
-      flow.partitionedBy === flow.key &&
-      flow.stage.partitions === table.partitions
+      path !== undefined && path === flow.keyPath && flow.stage.partitions === table.partitions
+    assert(!inPlace || flow.partitionedBy === flow.key, 'a key that a lookup needs was moved to')
     const stage = inPlace
       ? flow.stage
       : this.#repartition(flow.stage, node.input, node.id, node.name, table.partitions, path)
@@ -220,6 +224,12 @@ class Cutter {
 
   #rowTopic(node: number): string {
     return rowTopic(this.#definition, node)
+  }
+
+  #table(node: EnrichNode): NodeOf<'table'> {
+    const table = must(this.#definition.nodes[node.table], 'the table of an enrich is a node')
+    assert(table.kind === 'table', 'enrich looks up a table')
+    return table
   }
 
   #stage(name: string, partitions: number): StageDraft {
