@@ -33,7 +33,7 @@ export interface SealedFact {
   readonly id: SegmentId
   readonly lastLsn: number
   readonly bytes: number
-  readonly maxTime: number
+  readonly maxLogTime: number
 }
 
 export interface DiskLogStart {
@@ -212,7 +212,7 @@ export class DiskLog {
     yield* writeIndex(this.#disk, `${this.directory}/log`, old, this.uuid)
     const done = this.#file
     yield* step('close', done.path, () => done.close())
-    this.sealed.push({ id: old.id, lastLsn: old.nextLsn - 1, bytes: old.end, maxTime: old.maxTime })
+    this.sealed.push({ id: old.id, lastLsn: old.nextLsn - 1, bytes: old.end, maxLogTime: old.maxLogTime })
     this.#file = file
     this.#map = map
     return 'rolled'

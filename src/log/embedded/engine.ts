@@ -10,6 +10,7 @@ import { MillraceError } from '../../errors.ts'
 import type { DiskLog, Frame } from './disk-log.ts'
 import { align8, newHead, putEntry, sectionKinds, stampHead } from './format.ts'
 import type { FrameHead } from './format.ts'
+import { LogClock } from './log-clock.ts'
 import { encodeJson } from './payloads.ts'
 import type { Change } from './payloads.ts'
 import { planCommit } from './plan-commit.ts'
@@ -36,6 +37,7 @@ export class Engine {
   readonly end = new PublishedEnd()
   readonly log: DiskLog
   readonly state: LogState
+  readonly clock: LogClock
   readonly #env: Env
   readonly #options: EngineOptions
   readonly #lock: DiskLock
@@ -49,6 +51,7 @@ export class Engine {
     this.log = opened.log
     this.state = opened.state
     this.#lock = opened.lock
+    this.clock = new LogClock(this.#env.clock, this.state.logTime)
     this.end.write(this.log.published)
   }
 
@@ -181,8 +184,8 @@ export class Engine {
     }
   }
 
-  #stamp(): { readonly epoch: number; readonly time: number } {
-    return { epoch: this.log.epoch, time: this.#env.clock.now() }
+  #stamp(): { readonly epoch: number; readonly time: number; readonly logTime: number } {
+    return { epoch: this.log.epoch, time: this.#env.clock.now(), logTime: this.clock.now() }
   }
 
   #poison(error: unknown): MillraceError {

@@ -12,7 +12,7 @@
  *            40 u64 hash of the frame before · frames from 4096
  * frame      0 magic · 4 crc32(8..end of directory) · 8 f64 lsn · 16 u32 epoch · 20 u32 sections · 24 f64 group
  *            32 u32 writer · 36 u32 writer epoch · 40 f64 commit number · 48 f64 length · 56 u64 hash of the frame before
- *            64 f64 append time (ms) · 72 reserved[8] · 80 directory · sections, each padded to 8
+ *            64 f64 append time (ms) · 72 f64 log time (ms) · 80 directory · sections, each padded to 8
  * directory  0 u16 kind · 2 u16 0 · 4 u32 topic · 8 u32 partition · 12 u32 count · 16 f64 base offset
  *            24 f64 next offset · 32 u32 length · 36 u32 0 · 40 u64 XXH64 of the section
  */
@@ -99,7 +99,10 @@ export interface FrameHead {
   /** The whole frame, head and padding included. */
   readonly length: number
   readonly prevHash: bigint
+  /** The wall clock when it was appended (ms); may jump either way from frame to frame. */
   readonly time: number
+  /** The log's own time (ms), which never jumps: see LogClock. */
+  readonly logTime: number
   readonly sections: readonly Section[]
   /** XXH64 of header and directory: what the next frame carries as `prevHash`. */
   readonly hash: bigint
@@ -236,6 +239,7 @@ export interface FrameStamp {
   readonly payloadBytes: number
   readonly prevHash: bigint
   readonly time: number
+  readonly logTime: number
 }
 
 /** A head with room for `sections` entries; entries by `putEntry`, the rest by `stampHead`. */
@@ -279,6 +283,7 @@ export function stampHead(head: Uint8Array, stamp: FrameStamp): bigint {
   view.setFloat64(48, head.length + stamp.payloadBytes, true)
   view.setBigUint64(56, stamp.prevHash, true)
   view.setFloat64(64, stamp.time, true)
+  view.setFloat64(72, stamp.logTime, true)
   sealed(head, FRAME_MAGIC, head.length)
   return xxh64(head)
 }
@@ -337,12 +342,13 @@ export function decodeHead(bytes: Uint8Array, at: number): HeadResult {
     length: view.getFloat64(at + 48, true),
     prevHash: view.getBigUint64(at + 56, true),
     time: view.getFloat64(at + 64, true),
+    logTime: view.getFloat64(at + 72, true),
     sections,
     hash: xxh64(bytes.subarray(at, at + size)),
   }
   const last = sections.at(-1)
   const end = last === undefined ? size : last.at + align8(last.length)
-  if (![head.lsn, head.group, head.commitNumber].every(whole) || !Number.isFinite(head.time)) return bad('a wrong number')
+  if (![head.lsn, head.group, head.commitNumber].every(whole) || !Number.isFinite(head.time + head.logTime)) return bad('a wrong number')
   if (head.length !== end) return bad(`length ${head.length} where its sections end at ${end}`)
   const ordered = sections.every((s) => whole(s.baseOffset) && whole(s.nextOffset) && s.nextOffset >= s.baseOffset)
   return ordered ? head : bad('offsets that go back')

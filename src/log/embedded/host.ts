@@ -63,7 +63,7 @@ export class LogHost {
     this.#drive = options.drive ?? runSteps
     const { directory, uuid } = this.engine.log
     this.#segments = new Segments(this.#env.disk, `${directory}/log`, uuid, () => this.engine.end.read())
-    this.#retention = new Retention(this.engine, this.#segments, this.#env.clock)
+    this.#retention = new Retention(this.engine, this.#segments)
     this.#scheduleRetention()
   }
 

@@ -285,12 +285,12 @@ function* gatherChain(disk: Disk, directory: string, layout: Scan, removedTo: nu
       sealed = map
     }
     facts.push({ id, size, prevHash, sealed })
-    sealedFacts.push({ id, lastLsn: sealed.nextLsn - 1, bytes: sealed.end, maxTime: sealed.maxTime })
+    sealedFacts.push({ id, lastLsn: sealed.nextLsn - 1, bytes: sealed.end, maxLogTime: sealed.maxLogTime })
   }
   return { facts, sealed: sealedFacts, removed, rebuilt }
 }
 
-type SealedChain = NonNullable<ChainFact['sealed']> & { readonly maxTime: number }
+type SealedChain = NonNullable<ChainFact['sealed']> & { readonly maxLogTime: number }
 
 function* readIndexHeader(disk: Disk, directory: string, id: SegmentFact['id'], uuid: Uint8Array): Steps<SealedChain | undefined> {
   const path = `${directory}/log/${indexName(id.epoch, id.baseLsn)}`

@@ -1,5 +1,4 @@
 /** Carries retention out: moves earliest offsets, durably, then removes segments in which nothing is left to read. */
-import type { Clock } from '../../core/env/env.ts'
 import type { Engine } from './engine.ts'
 import { decideRetention, isLive, isSettled, livePlace } from './retention.ts'
 import type { SegmentSummary } from './retention.ts'
@@ -8,50 +7,23 @@ import type { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
 import type { Steps } from './steps.ts'
 
-/**
- * The time that retention goes by. It follows the wall clock, but never faster than twice the time that really passed
- * and never back, starting from the newest append: a clock that jumps a year ahead deletes nothing today.
- */
-export class RetentionClock {
-  readonly #clock: Clock
-  #time: number
-  #monotonic: number
-
-  constructor(clock: Clock, newestAppend: number) {
-    this.#clock = clock
-    const now = clock.now()
-    this.#time = newestAppend > 0 ? Math.min(now, newestAppend) : now
-    this.#monotonic = clock.monotonic()
-  }
-
-  now(): number {
-    const monotonic = this.#clock.monotonic()
-    const most = this.#time + 2 * (monotonic - this.#monotonic)
-    this.#monotonic = monotonic
-    this.#time = Math.max(this.#time, Math.min(this.#clock.now(), most))
-    return this.#time
-  }
-}
-
 export class Retention {
   readonly #engine: Engine
   readonly #segments: Segments
-  readonly #clock: RetentionClock
   /** Segments that retention need not look at again: nothing is left in them of a topic that has any. */
   readonly #settled = new Set<number>()
   /** Per segment, a place that was seen to be still needed: while it is, the segment stays. */
   readonly #witness = new Map<number, { readonly place: number; readonly next: number }>()
 
-  constructor(engine: Engine, segments: Segments, clock: Clock) {
+  constructor(engine: Engine, segments: Segments) {
     this.#engine = engine
     this.#segments = segments
-    this.#clock = new RetentionClock(clock, engine.state.time)
   }
 
   /** Returns the earliest offsets that moved. Throws MillraceError when the log can write nothing. */
   *run(): Steps<readonly (readonly [place: number, offset: number])[]> {
     const { state, log } = this.#engine
-    const moves = decideRetention(state, this.#summaries(), this.#clock.now())
+    const moves = decideRetention(state, this.#summaries(), this.#engine.clock.now())
     if (moves.length > 0) yield* this.#engine.change(moves)
     const removable = this.#removable()
     if (removable > 0) {
@@ -70,12 +42,12 @@ export class Retention {
   }
 
   *#summaries(): Generator<SegmentSummary, void, void> {
-    for (const { id, maxTime } of this.#engine.log.sealed) {
+    for (const { id, maxLogTime } of this.#engine.log.sealed) {
       if (this.#settled.has(id.baseLsn)) continue
       const ranges = this.#ranges(id.baseLsn)
       if (ranges === undefined) return
       if (isSettled(this.#engine.state, ranges)) this.#settled.add(id.baseLsn)
-      else yield { baseLsn: id.baseLsn, maxTime, ranges }
+      else yield { baseLsn: id.baseLsn, maxLogTime, ranges }
     }
   }
 

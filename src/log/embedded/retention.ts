@@ -10,8 +10,8 @@ export type EarliestChange = Extract<Change, { type: 'earliest' }>
 
 export interface SegmentSummary {
   readonly baseLsn: number
-  /** When its newest frame was appended (ms). */
-  readonly maxTime: number
+  /** The log time of its newest frame (ms). */
+  readonly maxLogTime: number
   readonly ranges: ReadonlyMap<number, Range>
 }
 
@@ -22,7 +22,7 @@ interface Held extends HoldState {
 
 /**
  * Moves of earliest offsets, from the oldest sealed segment on. `segments` is read only as far as something may go.
- * `now` is the retention clock: it never runs ahead of the time that really passed.
+ * `now` is log time, which never jumps, so that no clock that does can remove anything.
  */
 export function decideRetention(state: LogState, segments: Iterable<SegmentSummary>, now: number): EarliestChange[] {
   const open = new Map<number, TopicState>()
@@ -41,8 +41,8 @@ export function decideRetention(state: LogState, segments: Iterable<SegmentSumma
       const topic = open.get(id)
       const partition = place % 2048
       if (topic === undefined || range.next <= topic.earliest[partition]!) continue
-      const expired = isExpired(topic, bytes.get(id)!, segment.maxTime, now)
-      const held = (holds.get(id) ?? []).filter((h) => isHeld(state, h, partition, range, now - segment.maxTime))
+      const expired = isExpired(topic, bytes.get(id)!, segment.maxLogTime, now)
+      const held = (holds.get(id) ?? []).filter((h) => isHeld(state, h, partition, range, now - segment.maxLogTime))
       const goes = expired && held.length === 0 && !blocked.has(place)
       seen.set(id, (seen.get(id) ?? false) || goes)
       if (!goes) {
@@ -61,9 +61,9 @@ export function decideRetention(state: LogState, segments: Iterable<SegmentSumma
   return moves
 }
 
-function isExpired(topic: TopicState, bytes: number, maxTime: number, now: number): boolean {
+function isExpired(topic: TopicState, bytes: number, maxLogTime: number, now: number): boolean {
   const { retentionMs, retentionBytes } = topic.info
-  if (retentionMs !== undefined && now - maxTime > retentionMs) return true
+  if (retentionMs !== undefined && now - maxLogTime > retentionMs) return true
   return retentionBytes !== undefined && bytes > retentionBytes
 }
 

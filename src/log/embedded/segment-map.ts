@@ -28,6 +28,7 @@ export class SegmentMap {
   nextLsn: number
   lastHash: bigint
   maxTime = 0
+  maxLogTime = 0
   frames = 0
   sections = 0
   /** Set when the bytes at `end` are not the frame that must be there. */
@@ -90,6 +91,7 @@ export class SegmentMap {
     this.nextLsn = head.lsn + 1
     this.lastHash = head.hash
     this.maxTime = Math.max(this.maxTime, head.time)
+    this.maxLogTime = Math.max(this.maxLogTime, head.logTime)
     this.#ranges = undefined
   }
 
@@ -143,6 +145,7 @@ export class SegmentMap {
     view.setUint32(64, this.frames, true)
     view.setUint32(68, this.sections, true)
     view.setFloat64(72, this.maxTime, true)
+    view.setFloat64(80, this.maxLogTime, true)
     let at = INDEX_HEADER
     const put = (column: Column, count: number): void => {
       const bytes = new Uint8Array(column.buffer, 0, count * column.BYTES_PER_ELEMENT)
@@ -166,6 +169,7 @@ export class SegmentMap {
     map.nextLsn = header.nextLsn
     map.end = header.end
     map.maxTime = header.maxTime
+    map.maxLogTime = header.maxLogTime
     map.frames = header.frames
     map.sections = header.sections
     map.#load(bytes)
@@ -213,6 +217,7 @@ export interface IndexHeader {
   readonly end: number
   readonly lastHash: bigint
   readonly maxTime: number
+  readonly maxLogTime: number
   readonly frames: number
   readonly sections: number
 }
@@ -231,6 +236,7 @@ export function decodeIndexHeader(bytes: Uint8Array, id: SegmentId, uuid: Uint8A
     frames: view.getUint32(64, true),
     sections: view.getUint32(68, true),
     maxTime: view.getFloat64(72, true),
+    maxLogTime: view.getFloat64(80, true),
   }
 }
 

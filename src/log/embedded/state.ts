@@ -36,8 +36,8 @@ export const placeOf = (topic: number, partition: number): number => topic * 204
 export class LogState {
   lsn = 0
   group = 0
-  /** The newest append time seen. */
-  time = 0
+  /** The log time of the last frame. */
+  logTime = 0
   nextTopic = 1
   readonly topics = new Map<number, TopicState>()
   readonly names = new Map<string, number>()
@@ -65,7 +65,7 @@ export class LogState {
     }
     this.lsn = head.lsn
     this.group = head.group
-    this.time = Math.max(this.time, head.time)
+    this.logTime = Math.max(this.logTime, head.logTime)
     const writer = this.#owners.get(head.writer)
     if (writer !== undefined) writer.commits = head.commitNumber
     return true
@@ -150,7 +150,7 @@ export class LogState {
     return encodeJson({
       lsn: this.lsn,
       group: this.group,
-      time: this.time,
+      logTime: this.logTime,
       nextTopic: this.nextTopic,
       removedTo: this.removedTo,
       topics: [...this.topics.values()].map((t) => ({
@@ -171,8 +171,8 @@ export class LogState {
   static fromCheckpoint(bytes: Uint8Array): LogState | undefined {
     const json = decodeJson(bytes)
     if (!isObject(json)) return undefined
-    const { lsn, group, time, nextTopic, removedTo, topics, writers, holds, positions } = json
-    if (!isWhole(lsn) || !isWhole(group) || typeof time !== 'number' || !isWhole(nextTopic)) return undefined
+    const { lsn, group, logTime, nextTopic, removedTo, topics, writers, holds, positions } = json
+    if (!isWhole(lsn) || !isWhole(group) || typeof logTime !== 'number' || !isWhole(nextTopic)) return undefined
     if (!isWhole(removedTo)) return undefined
     if (![topics, writers, holds, positions].every(Array.isArray)) return undefined
     const state = new LogState()
@@ -186,7 +186,7 @@ export class LogState {
     state.removedTo = removedTo
     state.lsn = lsn
     state.group = group
-    state.time = time
+    state.logTime = logTime
     state.nextTopic = nextTopic
     return state
   }

@@ -1,0 +1,152 @@
+import { describe, expect, test } from 'vitest'
+import { Simulation } from '../../core/env/simulated/index.ts'
+import type { DiskOperation } from '../../core/env/simulated/index.ts'
+import type { CommitResult, Writer } from '../log.ts'
+import { blockOf, drain, topic, valuesOf } from '../log.suite.ts'
+import { openEmbeddedLog } from './index.ts'
+import type { LocalLog } from './index.ts'
+
+const small = { directory: 'data', segmentBytes: 8_000, checkpointBytes: 20_000 }
+const place = { topic: 'a', partition: 0, offset: 0 }
+
+/** Runs a body against a log whose disk misbehaves, driving the simulation. */
+async function withLog(
+  reserve: { low: number; high: number },
+  body: (h: { sim: Simulation; log: LocalLog; put: (value: string) => Promise<CommitResult>; writer: Writer; failed: () => unknown }) => Promise<void>,
+): Promise<void> {
+  const sim = new Simulation({ seed: 'full' })
+  let failure: unknown
+  const running = (async () => {
+    const env = sim.env('engine')
+    const log = await openEmbeddedLog({ env, ...small, reserve, onFailed: (error) => (failure = error) })
+    await log.topics.create(topic('a'))
+    const writer = await log.open('w')
+    const put = async (value: string): Promise<CommitResult> => {
+      // Longer than the interval in which the free space is looked at.
+      await env.timers.sleep(1_000)
+      writer.append('a', 0, blockOf([value]), 1)
+      return await writer.commit()
+    }
+    await body({ sim, log, put, writer, failed: () => failure })
+  })()
+  let ended = false
+  running.finally(() => (ended = true)).catch(() => {})
+  await sim.runUntil(() => ended)
+  await running
+}
+
+async function readAll(log: LocalLog): Promise<string[]> {
+  return valuesOf(drain(await log.reader([place])).blocks).map((value) => value.trim())
+}
+
+describe('a full disk', () => {
+  test('refuses commits with 507, goes on by itself when there is space, and loses nothing', () =>
+    withLog({ low: 0, high: 0 }, async ({ sim, log, put, failed }) => {
+      const disk = sim.disk()
+      const there: string[] = []
+      for (let round = 0; round < 4; round++) {
+        // In the middle of a frame, at the start of one, and while a segment is made.
+        disk.capacityBytes = disk.usedBytes + 1_000 + round * 3_000
+        let refused = 0
+        for (let i = 0; refused < 3; i++) {
+          const value = `${round}-${i}`
+          const result = await put(value.padEnd(700))
+          if (result.outcome === 'committed') there.push(value)
+          else {
+            expect(result).toMatchObject({ outcome: 'refused', error: { code: 'MR2007', status: 507 } })
+            refused++
+          }
+        }
+        expect(await readAll(log)).toEqual(there)
+        disk.capacityBytes = 2 ** 40
+        expect(await put(`after ${round}`)).toMatchObject({ outcome: 'committed' })
+        there.push(`after ${round}`)
+      }
+      expect(await readAll(log)).toEqual(there)
+      expect(failed()).toBeUndefined()
+      await log.stop()
+      const again = await openEmbeddedLog({ env: sim.env('next'), ...small })
+      expect(await readAll(again)).toEqual(there)
+    }))
+
+  test('is entered below the low watermark and left only above the high one; positions still commit', () =>
+    withLog({ low: 50_000, high: 80_000 }, async ({ sim, put, writer }) => {
+      const disk = sim.disk()
+      const free = async (bytes: number): Promise<string> => {
+        disk.capacityBytes = disk.usedBytes + bytes
+        return (await put('x')).outcome
+      }
+      expect(await free(90_000)).toBe('committed')
+      expect(await free(60_000)).toBe('committed')
+      expect(await free(49_000)).toBe('refused')
+      writer.position('g', { topic: 'a', partition: 0, offset: 1, meta: '' })
+      expect((await writer.commit()).outcome).toBe('committed')
+      expect(await free(60_000)).toBe('refused')
+      expect(await free(79_000)).toBe('refused')
+      expect(await free(81_000)).toBe('committed')
+      expect(await free(60_000)).toBe('committed')
+    }))
+
+  test('refuses a change of the catalog too, and opens without space', () =>
+    withLog({ low: 0, high: 0 }, async ({ sim, log, put }) => {
+      await put('kept')
+      await log.stop()
+      const disk = sim.disk()
+      disk.capacityBytes = disk.usedBytes
+      const again = await openEmbeddedLog({ env: sim.env('next'), ...small, reserve: { low: 0, high: 0 } })
+      await expect(again.topics.create(topic('b'))).rejects.toMatchObject({ code: 'MR2007' })
+      expect(await readAll(again)).toEqual(['kept'])
+      disk.capacityBytes = 2 ** 40
+      await again.topics.create(topic('b'))
+    }))
+})
+
+describe('a failing disk', () => {
+  test.each([
+    ['fdatasync', '.seg'],
+    ['fdatasync', 'MARK'],
+    ['write', '.seg'],
+    ['write', 'MARK'],
+  ] as [DiskOperation, string][])('stops the log at a failed %s of %s: unknown, then nothing more', (on, path) =>
+    withLog({ low: 0, high: 0 }, async ({ sim, log, put, failed }) => {
+      await put('acknowledged')
+      sim.disk().inject({ on, path, effect: { error: 'EIO' } })
+      expect(await put('unknown')).toMatchObject({ outcome: 'unknown', error: { code: 'MR2008', status: 503 } })
+      expect(await readAll(log)).toEqual(['acknowledged'])
+      const { changes } = sim.disk()
+      const writer = await log.open('other').catch((error: unknown) => error)
+      expect(writer).toMatchObject({ code: 'MR2008' })
+      expect(await put('later')).toMatchObject({ outcome: 'refused' })
+      expect(sim.disk().changes).toBe(changes)
+      expect(failed()).toMatchObject({ code: 'MR2008' })
+    }),
+  )
+
+  test('that is full only at the sync is a failing one', () =>
+    withLog({ low: 0, high: 0 }, async ({ sim, put, failed }) => {
+      sim.disk().inject({ on: 'fdatasync', path: '.seg', effect: { error: 'ENOSPC' } })
+      expect((await put('x')).outcome).toBe('unknown')
+      expect(failed()).toBeDefined()
+    }))
+
+  test('short writes are gone on with', () =>
+    withLog({ low: 0, high: 0 }, async ({ sim, log, put }) => {
+      sim.disk().inject({ on: 'write', path: '.seg', times: 5, effect: { short: 100 } })
+      expect((await put('x'.repeat(1000))).outcome).toBe('committed')
+      expect(await readAll(log)).toEqual(['x'.repeat(1000)])
+    }))
+})
+
+test('a log thread that ends leaves commits unknown and refuses the rest', () =>
+  withLog({ low: 0, high: 0 }, async ({ log, put }) => {
+    const client = await log.connect()
+    const writer = await client.open('other')
+    writer.append('a', 0, blockOf(['x']), 1)
+    const committing = writer.commit()
+    client.close()
+    expect(await committing).toMatchObject({ outcome: 'unknown' })
+    await expect(client.positions('g')).rejects.toMatchObject({ code: 'MR2009' })
+    expect((await writer.commit()).outcome).toBe('refused')
+    await log.host.stop()
+    expect(await put('after')).toMatchObject({ outcome: 'refused', error: { code: 'MR2009' } })
+  }))
