@@ -18,8 +18,12 @@ export async function startReceiver(secret: string): Promise<Receiver> {
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = Buffer.concat(chunks).toString('utf8')
-      if (signed(secret, String(request.headers['millrace-signature']), body))
-        seen.add(String(request.headers['idempotency-key']))
+      const {
+        'webhook-id': id,
+        'webhook-timestamp': at,
+        'webhook-signature': signature,
+      } = request.headers
+      if (signed(secret, `${id}.${at}.${body}`, String(signature))) seen.add(String(id))
       else bad++
       response.writeHead(204).end()
     })
@@ -37,10 +41,11 @@ export async function startReceiver(secret: string): Promise<Receiver> {
   }
 }
 
-/** `t=<seconds>,v1=<hex of HMAC-SHA256 over "seconds.body">` */
-function signed(secret: string, header: string, body: string): boolean {
-  const parts = /^t=(\d+),v1=([0-9a-f]{64})$/.exec(header)
-  if (parts === null) return false
-  const expected = createHmac('sha256', secret).update(`${parts[1]}.${body}`).digest()
-  return timingSafeEqual(expected, Buffer.from(parts[2]!, 'hex'))
+/** As Standard Webhooks has it: `v1,<base64 of HMAC-SHA256 over "id.timestamp.body">`. */
+function signed(secret: string, content: string, signature: string): boolean {
+  const expected = Buffer.from(
+    `v1,${createHmac('sha256', secret).update(content).digest('base64')}`,
+  )
+  const given = Buffer.from(signature)
+  return given.length === expected.length && timingSafeEqual(given, expected)
 }

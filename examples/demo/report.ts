@@ -40,7 +40,6 @@ export function printReport(report: DemoReport, json: boolean): void {
     row('user actions appended', actions['emitted'] ?? 0),
     row('records read by stages and sinks', stages['read'] ?? 0),
     row('  processed', stages['processed'] ?? 0),
-    row('  skipped by filters', stages['skipped'] ?? 0),
     row(
       '  late',
       stages['late'] ?? 0,
