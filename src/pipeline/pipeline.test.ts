@@ -5,7 +5,7 @@ import type { Sink } from '../sinks/sink.ts'
 import { avg, count, sum, tumbling } from './aggregates.ts'
 import type { PipelineDefinition } from './definition.ts'
 import type { PipelineBuilder } from './pipeline.ts'
-import { assertPipeline, pipeline } from './pipeline.ts'
+import { pipeline } from './pipeline.ts'
 import { bytes, milliseconds } from './units.ts'
 
 const Action = Type.Object({
@@ -384,14 +384,6 @@ test('the path of a field that a function made is not judged', () => {
       .window(tumbling('1s'))
       .aggregate('n', { n: count() })
   expect(() => define(rows)).not.toThrow()
-})
-
-test('a default export that is no pipeline is refused', () => {
-  const definition = define(() => {})
-  expect(assertPipeline(definition)).toBe(definition)
-  for (const wrong of [undefined, null, 5, {}, () => definition, [definition]]) {
-    expect(() => assertPipeline(wrong)).toThrow(expect.objectContaining({ code: 'MR3092' }))
-  }
 })
 
 test('durations and sizes are what they say', () => {

@@ -124,22 +124,6 @@ export function pipeline(
   return { millrace: 'pipeline', name, mode, nodes: graph.nodes, stateBytes }
 }
 
-/** The pipeline that a module exports as its default. Throws MR3092. */
-export function assertPipeline(exported: unknown): PipelineDefinition {
-  if (
-    typeof exported === 'object' &&
-    exported !== null &&
-    'millrace' in exported &&
-    exported.millrace === 'pipeline'
-  ) {
-    return exported as PipelineDefinition
-  }
-  throw new MillraceError(
-    'MR3092',
-    `The default export is ${kindOf(exported)}, which is no pipeline.`,
-  )
-}
-
 function builderOf(graph: Graph): PipelineBuilder {
   return {
     stream(name, options) {

@@ -7,6 +7,7 @@ import * as v from 'valibot'
 import * as z from 'zod'
 import type { Infer } from '../schema/infer.ts'
 import type { Sink } from '../sinks/sink.ts'
+import { sqlite } from '../sinks/sqlite/index.ts'
 import { avg, count, max, min, sum, tumbling } from './aggregates.ts'
 import { pipeline } from './pipeline.ts'
 import type { Stream } from './stream.ts'
@@ -185,6 +186,10 @@ pipeline('wrong windows and sinks', (p) => {
   pages.to(pageSink)
   // @ts-expect-error The sink's key has a field that rows have not.
   pages.to(wrongSink)
+  pages.to(sqlite({ path: 'p.sqlite', table: 'pages', key: ['page', 'window_start'] }))
+  pages.to(sqlite({ path: 'p.sqlite', table: 'all' }))
+  // @ts-expect-error The table's key has a field that rows have not.
+  pages.to(sqlite({ path: 'p.sqlite', table: 'pages', key: ['page', 'window'] }))
   // @ts-expect-error A name is not a topic.
   pages.to('topic')
   // @ts-expect-error No such field in the rows of an aggregate.

@@ -75,5 +75,9 @@ function mergedIngest(
 }
 
 function shown(value: unknown): string {
-  return value === undefined ? 'not given' : String(value)
+  return value === undefined
+    ? 'not given'
+    : typeof value === 'string'
+      ? value
+      : JSON.stringify(value)
 }

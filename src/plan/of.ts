@@ -11,7 +11,7 @@ const hour = 60 * 60 * 1000
 const day = 24 * hour
 /** Buckets of producers: pushes of one producer stay in one task, those of many spread. */
 const pushBuckets = 8
-const defaultHold = { ms: 7 * day, bytes: 5 * 1024 ** 3 }
+const defaultHold = { ms: limits.holdMs, bytes: limits.holdBytes }
 
 /** The plan of a pipeline: pure, and the same for the same definition. Throws MillraceError MR30xx. */
 export function planOf(definition: PipelineDefinition): Plan {

@@ -6,12 +6,12 @@ import { openThread } from './client.ts'
 import type { ColumnType } from './table.ts'
 import { checkName } from './table.ts'
 
-export interface SqliteOptions {
+export interface SqliteOptions<Key extends string = string> {
   /** The database file; it and its directory are made where they are not there. Relative to the working directory. */
   readonly path: string
   readonly table: string
   /** Fields that identify a row: a row with the same ones replaces it whole. Without `key` rows are only added. */
-  readonly key?: readonly string[]
+  readonly key?: readonly Key[]
   /** Types of columns; others are taken from the rows: text is TEXT, all else ANY. Used when a column is made. */
   readonly columns?: Readonly<Record<string, ColumnType>>
   /** How long to wait for another program that writes to the same database. Milliseconds, default 5,000. */
@@ -27,7 +27,9 @@ export interface SqliteOptions {
  *
  * Throws MR5009 when an option is wrong.
  */
-export function sqlite(options: SqliteOptions): Sink {
+export function sqlite<const Key extends string = never>(
+  options: SqliteOptions<Key>,
+): Sink & { readonly keyFields: readonly Key[] } {
   const { path, table, key = [], columns = {}, busyMs = 5_000 } = options
   if (typeof path !== 'string' || path === '' || path === ':memory:') {
     throw new MillraceError(
