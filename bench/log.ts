@@ -26,14 +26,31 @@ async function logThread(): Promise<void> {
 async function main(): Promise<void> {
   const directory = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'millrace-bench-'))
   const { port1, port2 } = new MessageChannel()
-  const thread = new Worker(new URL(import.meta.url), { workerData: { directory, port: port2 }, transferList: [port2] })
+  const thread = new Worker(new URL(import.meta.url), {
+    workerData: { directory, port: port2 },
+    transferList: [port2],
+  })
   const log = await LogClient.connect(realEnv(), portOf(port1))
   await log.topics.create({ name: 'events', kind: 'user', partitions: 8 })
   console.log('commit       log p50     log p99     log MB/s    disk p50    disk MB/s')
-  for (const [bytes, times] of [[1_000, 2_000], [64_000, 1_000], [250_000, 600], [1 * MB, 300], [4 * MB, 80], [15 * MB, 30]] as const) {
+  for (const [bytes, times] of [
+    [1_000, 2_000],
+    [64_000, 1_000],
+    [250_000, 600],
+    [1 * MB, 300],
+    [4 * MB, 80],
+    [15 * MB, 30],
+  ] as const) {
     const committed = await commits(log, bytes, times)
     const bare = bareDisk(directory, bytes, times)
-    const cells = [label(bytes), us(p(committed, 0.5)), us(p(committed, 0.99)), rate(bytes, committed), us(p(bare, 0.5)), rate(bytes, bare)]
+    const cells = [
+      label(bytes),
+      us(p(committed, 0.5)),
+      us(p(committed, 0.99)),
+      rate(bytes, committed),
+      us(p(bare, 0.5)),
+      rate(bytes, bare),
+    ]
     console.log(cells.map((cell) => cell.padEnd(12)).join(''))
   }
   await readBack(log)
@@ -49,7 +66,8 @@ async function commits(log: LogClient, bytes: number, times: number): Promise<nu
   const took: number[] = []
   for (let i = 0; i < times; i++) {
     const start = performance.now()
-    for (let partition = 0; partition < 8; partition++) writer.append('events', partition, block.bytes, block.count)
+    for (let partition = 0; partition < 8; partition++)
+      writer.append('events', partition, block.bytes, block.count)
     writer.position('bench', { topic: 'events', partition: 0, offset: i, meta: '{}' })
     const result = await writer.commit()
     if (result.outcome !== 'committed') throw result.error
@@ -89,13 +107,21 @@ function bareDisk(directory: string, bytes: number, times: number): number[] {
 }
 
 async function readBack(log: LogClient): Promise<void> {
-  const from = Array.from({ length: 8 }, (_, partition) => ({ topic: 'events', partition, offset: 0 }))
+  const from = Array.from({ length: 8 }, (_, partition) => ({
+    topic: 'events',
+    partition,
+    offset: 0,
+  }))
   const reader = await log.reader(from)
   const arena = new Arena(4 * MB)
   let records = 0
   let bytes = 0
   const start = performance.now()
-  for (let result = reader.next(arena); result.result !== 'caught-up'; result = reader.next(arena)) {
+  for (
+    let result = reader.next(arena);
+    result.result !== 'caught-up';
+    result = reader.next(arena)
+  ) {
     if (result.result === 'arena-full') arena.reset()
     else if (result.result !== 'block') throw new Error(result.result)
     else {
@@ -104,10 +130,13 @@ async function readBack(log: LogClient): Promise<void> {
     }
   }
   const seconds = (performance.now() - start) / 1000
-  console.log(`read ${(bytes / MB).toFixed(0)} MB, ${(records / 1e6).toFixed(1)} M records: ${(bytes / MB / seconds).toFixed(0)} MB/s`)
+  console.log(
+    `read ${(bytes / MB).toFixed(0)} MB, ${(records / 1e6).toFixed(1)} M records: ${(bytes / MB / seconds).toFixed(0)} MB/s`,
+  )
 }
 
-const p = (took: number[], q: number): number => took.toSorted((a, b) => a - b)[Math.floor(q * (took.length - 1))]!
+const p = (took: number[], q: number): number =>
+  took.toSorted((a, b) => a - b)[Math.floor(q * (took.length - 1))]!
 const us = (ms: number): string => `${(ms * 1000).toFixed(0)} us`
 const label = (bytes: number): string => (bytes >= MB ? `${bytes / MB} MB` : `${bytes / 1000} KB`)
 const rate = (bytes: number, took: number[]): string =>

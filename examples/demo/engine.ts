@@ -26,6 +26,10 @@ export class EngineProcess {
     this.#env = { ...process.env, ...env }
   }
 
+  get pid(): number {
+    return this.#child?.pid ?? 0
+  }
+
   /** Spawns the engine and waits until it is ready; gives the milliseconds that took. */
   async start(): Promise<number> {
     const began = performance.now()

@@ -14,6 +14,7 @@ export interface ProducerReport {
   readonly tooLate: number
   readonly resent: number
   readonly retries: number
+  readonly latencyMs: { readonly p50: number; readonly p99: number }
   readonly wrongAnswers: readonly string[]
   readonly pages: readonly (readonly [string, { views: number; seconds: number; pro: number }])[]
 }
@@ -53,6 +54,7 @@ const ledger = {
   retries: 0,
 }
 const wrongAnswers: string[] = []
+const latenciesMs: number[] = []
 let nextEvent = 0
 
 function make(now: number): Made {
@@ -115,7 +117,9 @@ async function runLane(index: number): Promise<void> {
     const batch = Array.from({ length: perTick }, () => make(Date.now()))
     const body = batch.map((made) => made.line).join('\n')
     ledger.sent += batch.length
+    const sentAt = performance.now()
     const answer = await lane.send(body)
+    latenciesMs.push(performance.now() - sentAt)
     settle(batch, answer)
     if (turn % 20 === 11) {
       ledger.resent++
@@ -131,6 +135,8 @@ async function runLane(index: number): Promise<void> {
 const progress = setInterval(() => process.send?.({ progress: { ...ledger } }), 250)
 await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(lane)))
 clearInterval(progress)
+latenciesMs.sort((a, b) => a - b)
+const quantile = (q: number): number => latenciesMs[Math.floor(latenciesMs.length * q)] ?? 0
 const report: ProducerReport = {
   ...ledger,
   wrongAnswers: wrongAnswers.slice(0, 10),
