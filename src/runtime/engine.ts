@@ -24,6 +24,7 @@ import { Reports } from './reports.ts'
 import { Snapshots } from './snapshots.ts'
 import type { EngineStatus } from './status.ts'
 import { notReadyReasons, tasksMeant } from './status-of.ts'
+import { cacheDirOf } from './threads.ts'
 import { WorkerPool } from './worker-pool.ts'
 
 export interface EngineInputs {
@@ -63,10 +64,11 @@ export class Engine {
   /** Opens the data directory and plans the pipelines. Rejects where nothing can run; then nothing is left behind. */
   static async open(inputs: EngineInputs): Promise<Engine> {
     const { env, config, urls, logger } = inputs
-    const planning = planPass(urls, env, config.watchdogMs)
+    const planning = planPass(urls, env, config.watchdogMs, cacheDirOf(config.dataDir))
     const host = await startLogThread({ dataDir: config.dataDir })
     for (const note of host.notes) logger.info({ dataDir: config.dataDir }, note)
     try {
+      env.disk.mkdir(cacheDirOf(config.dataDir))
       const log = await LogClient.connect(env, portOf(host.attach()))
       const admitted = await createTopics(log, admitPlans(await planning))
       if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)

@@ -2,7 +2,7 @@ import { MessageChannel } from 'node:worker_threads'
 import type { MessagePort, Worker } from 'node:worker_threads'
 import { MillraceError, reviveError } from '../errors.ts'
 import type { FromLogThread, LogThreadData, ToLogThread } from './messages.ts'
-import { spawnThread } from './threads.ts'
+import { cacheDirOf, spawnThread } from './threads.ts'
 
 export interface LogHost {
   readonly logId: string
@@ -20,7 +20,11 @@ export interface LogHost {
 
 /** Edge: starts the log thread. Resolves when recovery is done; rejects with why the directory cannot be opened. */
 export function startLogThread(data: LogThreadData): Promise<LogHost> {
-  const thread = spawnThread('log-thread', { name: 'log', data })
+  const thread = spawnThread('log-thread', {
+    name: 'log',
+    data,
+    cacheDir: cacheDirOf(data.dataDir),
+  })
   const ended = endOf(thread)
   return new Promise((resolve, reject) => {
     void ended.then((error) =>

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { must } from '../core/assert.ts'
 import { realEnv } from '../core/env/real/index.ts'
@@ -49,6 +50,8 @@ try {
   })
   const logId = Buffer.from(host.engine.log.uuid).toString('hex')
   say({ type: 'open', logId, logEpoch: report.epoch, notes: notesOn(report) })
+  // A process that is killed never gets to writing it down.
+  flushCompileCache()
 } catch (error) {
   failed(error)
   port.close()

@@ -11,11 +11,12 @@ export async function planPass(
   urls: readonly string[],
   env: Env,
   timeoutMs: number,
+  cacheDir?: string,
 ): Promise<Planned[]> {
   const planned: Planned[] = []
   while (planned.length < urls.length) {
     const left = urls.slice(planned.length)
-    const part = await onePass(left, env, timeoutMs)
+    const part = await onePass(left, env, timeoutMs, cacheDir)
     planned.push(...part.planned)
     const url = left[part.planned.length]
     if (url !== undefined) planned.push({ url, error: part.failure(url).toJSON() })
@@ -29,9 +30,19 @@ interface Pass {
   failure(url: string): MillraceError
 }
 
-async function onePass(urls: readonly string[], env: Env, timeoutMs: number): Promise<Pass> {
+async function onePass(
+  urls: readonly string[],
+  env: Env,
+  timeoutMs: number,
+  cacheDir: string | undefined,
+): Promise<Pass> {
   const data: PlanThreadData = { urls }
-  const thread = spawnThread('plan-thread', { name: 'plan', data, heapMb: 512 })
+  const thread = spawnThread('plan-thread', {
+    name: 'plan',
+    data,
+    heapMb: 512,
+    ...(cacheDir === undefined ? {} : { cacheDir }),
+  })
   const planned: Planned[] = []
   let why: Error | undefined = new Error('its top level ended the thread')
   let cancel = (): void => {}

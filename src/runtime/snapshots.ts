@@ -8,7 +8,7 @@ import { restoreFromChangelog } from '../state/restore.ts'
 import type { Restorable } from '../state/restore.ts'
 import { loadSnapshot } from '../state/snapshot.ts'
 import type { FromSnapshotThread, SnapshotThreadData, ToSnapshotThread } from './messages.ts'
-import { spawnThread } from './threads.ts'
+import { cacheDirOf, spawnThread } from './threads.ts'
 
 export function snapshotDirOf(dataDir: string): string {
   return join(dataDir, 'state')
@@ -32,6 +32,7 @@ const againMs = 30_000
 export class Snapshots {
   readonly #env: Env
   readonly #logger: Logger
+  readonly #dataDir: string
   readonly #data: () => SnapshotThreadData
   #thread: Worker | undefined
   #stopping = false
@@ -46,6 +47,7 @@ export class Snapshots {
   ) {
     this.#env = env
     this.#logger = logger
+    this.#dataDir = dataDir
     const changelogs = merged.topics
       .filter(({ role }) => role === 'changelog')
       .map(({ name, partitions }) => ({ topic: name, partitions }))
@@ -58,6 +60,7 @@ export class Snapshots {
       name: 'snapshots',
       data,
       transfer: [data.logPort],
+      cacheDir: cacheDirOf(this.#dataDir),
     })
     this.#thread = thread
     thread.on('message', (message: FromSnapshotThread) => {

@@ -8,7 +8,7 @@ import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
 import type { WorkerStatus } from './status.ts'
 import { causeOf, observeBeat, remembered, restartAfter } from './supervisor.ts'
 import type { BeatSeen, Death, DeathCause, Restart } from './supervisor.ts'
-import { spawnThread } from './threads.ts'
+import { cacheDirOf, spawnThread } from './threads.ts'
 
 export interface PoolOptions {
   readonly env: Env
@@ -146,6 +146,7 @@ export class WorkerPool {
       data,
       transfer: [logPort],
       heapMb: config.workerMemoryMb,
+      cacheDir: cacheDirOf(config.dataDir),
     })
     slot.thread = thread
     thread.on('message', (message: FromWorker) => {

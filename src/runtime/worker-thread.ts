@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { must } from '../core/assert.ts'
 import { realEnv } from '../core/env/real/index.ts'
@@ -117,6 +118,8 @@ async function main(): Promise<void> {
       if (running || phase === 'opening') return
       running = true
       say({ type: 'running' })
+      // A process that is killed never gets to writing it down.
+      flushCompileCache()
     },
     onFailed: ({ runner, error }) =>
       say({

@@ -1,9 +1,11 @@
-import { watch } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, watch } from 'node:fs'
+import { enableCompileCache } from 'node:module'
+import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from '@commander-js/extra-typings'
 import { realTimers } from '../../core/env/real/time.ts'
 import { reviveError } from '../../errors.ts'
+import { cacheDirOf } from '../../runtime/threads.ts'
 import type { Engine } from '../../runtime/start.ts'
 import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
 import { duration, fileUrl, wholeNumber } from '../arguments.ts'
@@ -110,6 +112,8 @@ async function started(
   options: EngineOptions,
   signal: AbortSignal,
 ): Promise<Engine> {
+  const cache = cacheDirOf(resolve(options.dataDir ?? '.millrace'))
+  if (existsSync(cache)) enableCompileCache(cache)
   const { start } = await import('../../runtime/start.ts')
   const engine = await start(urls, options)
   await Promise.race([engine.ready, failed(engine), aborted(signal)])

@@ -73,7 +73,6 @@ export class Receiver {
       const finish = (result: Uint8Array | Refusal | undefined): void => {
         stopWatching()
         this.#held -= length
-        length = 0
         request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose)
         request.on('error', () => undefined)
         resolve(result)
