@@ -11,7 +11,7 @@ import type { Session } from '../process/ingest-sessions.ts'
 import { producer } from './index.ts'
 import type { EventResult, Producer, ProducerOptions } from './index.ts'
 
-type Fate = 'ok' | 'lost before' | 'lost after' | 'busy' | 'slow' | 'forget'
+type Fate = 'ok' | 'lost before' | 'lost after' | 'busy' | 'slow' | 'forget' | 'wipe'
 
 interface Event {
   readonly n: number
@@ -39,6 +39,7 @@ class ModelEngine {
     await this.#env.timers.sleep(2)
     if (fate === 'lost before') throw new Error('connection refused')
     if (fate === 'forget') this.#forget()
+    if (fate === 'wipe') this.#sessions.clear()
     const answer = fate === 'busy' ? refusalAnswer('MR1039', 'It is busy.') : this.#take(init)
     if (fate === 'lost after') throw new Error('connection reset')
     const headers =
@@ -258,6 +259,22 @@ describe('a producer', () => {
     engine.fates = []
     expect(await until(sendAll(from, [{ n: 9 }]))).toEqual([{ status: 'acknowledged' }])
     expect(from.counters).toMatchObject({ sent: 4, acknowledged: 1, failed: 3 })
+  })
+
+  test('opens a new session where the old one is gone, but not for what may be stored already', async () => {
+    const { engine, make, until } = newWorld()
+    const from = make()
+    engine.fates = ['ok', 'wipe', 'ok', 'lost after', 'wipe']
+    const results: EventResult[] = []
+    for (const event of numbered(4)) results.push(...(await until(sendAll(from, [event]))))
+    expect(results.map((result) => result.status)).toEqual([
+      'acknowledged',
+      'acknowledged',
+      'failed',
+      'acknowledged',
+    ])
+    expect(results[2]).toMatchObject({ error: { code: 'MR1046' } })
+    expect(engine.stored).toEqual([0, 1, 2, 3])
   })
 
   test('halves a batch that is too much for the engine', async () => {

@@ -4,6 +4,7 @@ import type { SimulatedEnv } from '../core/env/simulated/index.ts'
 import { partitionOf } from '../core/hash.ts'
 import { limits } from '../limits.ts'
 import type { LocalLog } from '../log/embedded/index.ts'
+import type { Writer } from '../log/log.ts'
 import { decodeLetterRecord } from './dead-letters.ts'
 import {
   bucketCount,
@@ -19,6 +20,7 @@ import type { ReadAnswer } from './ingest.fixture.ts'
 import type { IngestRequest, ProducerRef } from './ingest-request.ts'
 import { IngestQueue, PushIngestRunner } from './ingest-runner.ts'
 import type { PushIngestOptions } from './ingest-runner.ts'
+import { IngestStage } from './ingest-stage.ts'
 
 class PushWorld extends IngestWorld {
   runner: PushIngestRunner | undefined
@@ -242,6 +244,37 @@ describe('a pushed event', () => {
   })
 })
 
+test('what is rolled back leaves nothing behind', () => {
+  const stage = new IngestStage({
+    id: 'ingest/events',
+    topic,
+    positionTopic: sessionsTopic,
+    deadLetters: lettersTopic,
+    planHash: '',
+    schemaVersion: 1,
+  })
+  const staged: string[] = []
+  const writer = {
+    append: (name: string) => void staged.push(name),
+    position: (group: string) => void staged.push(group),
+  } as unknown as Writer
+  stage.open([0], [])
+  const fill = (): void => {
+    stage.record(0, 1, undefined, Buffer.from('{}'), 1)
+    stage.letter(Buffer.from('{}'), 1)
+    stage.count(0, 1, 1, 0)
+  }
+  fill()
+  stage.rollback()
+  expect(stage.bytes).toBe(0)
+  stage.stage(writer)
+  expect(staged).toEqual([])
+  fill()
+  stage.stage(writer)
+  expect(staged).toEqual([topic, lettersTopic, 'ingest/events'])
+  expect(stage.counters(0)).toMatchObject({ read: 2, processed: 1, deadLettered: 1 })
+})
+
 describe('overload and failure', () => {
   test('a full queue is answered with 429, and holds what it took', async () => {
     const world = await begun({ queue: new IngestQueue(20_000) })
@@ -266,6 +299,21 @@ describe('overload and failure', () => {
     await world.world.advance(20_000)
     expect((await world.send(ndjson([event('b')]))).status).toBe(200)
     expect((await world.records()).map((record) => record.key)).toEqual(['b'])
+  })
+
+  test('a full disk leaves nobody waiting, and counts nothing', async () => {
+    const world = await begun()
+    const disk = world.world.disk()
+    disk.capacityBytes = disk.usedBytes + 1_000
+    await world.world.advance(2_000)
+    const large = (): IngestRequest =>
+      ndjson(Array.from({ length: 30 }, () => event('a', { x: 'x'.repeat(90_000) })))
+    const sent = Array.from({ length: 6 }, () => world.runner!.submit(0, large()))
+    const before = world.world.scheduler.now
+    const answers = (await world.until(Promise.all(sent))).map((answer) => answer.status)
+    expect(answers).toEqual(answers.map(() => 507))
+    expect(world.world.scheduler.now - before).toBeLessThan(40)
+    expect(world.runner!.report()[0]!.counters).toMatchObject({ read: 0, emitted: 0 })
   })
 
   test('a paused or stopped ingest says so', async () => {
@@ -333,6 +381,24 @@ describe('an idempotent producer', () => {
     )
     expect(second).toEqual(first)
     expect(await world.values()).toHaveLength(1)
+    // When the commit fails, the repetition must not have been answered from what was only staged.
+    const disk = world.world.disk()
+    disk.capacityBytes = disk.usedBytes + 1_000
+    await world.world.advance(2_000)
+    const failing = [
+      runner.submit(0, ndjson([event('a')], ref(1))),
+      runner.submit(0, ndjson([event('a')], ref(1))),
+    ]
+    expect((await world.until(Promise.all(failing))).map((answer) => answer.status)).toEqual([
+      507, 507,
+    ])
+  })
+
+  test('has its session stored once per request, and never again while nothing comes', async () => {
+    const world = await begun()
+    for (const n of [0, 1, 2]) await world.send(ndjson([event('a')], ref(n)))
+    await world.world.advance(10_000)
+    expect((await world.until(world.log.topics.offsets(sessionsTopic)))[0]!.next).toBe(3)
   })
 
   test.each([

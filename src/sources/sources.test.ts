@@ -243,6 +243,18 @@ describe.each(['simulated', 'real'] as const)('a file on the %s disk', (disk) =>
     close()
   })
 
+  test('that is rotated within a line loses nothing of it', () => {
+    const { env, directory, close } = place(disk)
+    const name = `${directory}/a`
+    const source = file(name, { follow: true })
+    append(env.disk, name, '1\n2')
+    const position = positionAfter(env, source)
+    rotate(env.disk, name, 1)
+    append(env.disk, name, '3\n')
+    expect(readWhole(env, source, position)).toEqual(['2', '3'])
+    close()
+  })
+
   test('followed from its end begins with the next whole line', () => {
     const { env, directory, close } = place(disk)
     const name = `${directory}/a`
