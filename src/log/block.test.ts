@@ -45,7 +45,8 @@ describe('a block', () => {
           expect(view.timestamps[i]).toBe(r.timestamp)
           expect(view.key(i)).toEqual(r.key)
           expect(view.value(i)).toEqual(r.value)
-          if (runs) expect([view.upstreams?.[i], view.watermarks?.[i]]).toEqual([r.upstream, r.watermark])
+          if (runs)
+            expect([view.upstreams?.[i], view.watermarks?.[i]]).toEqual([r.upstream, r.watermark])
         }
         if (!runs) expect(view.watermarks).toBeUndefined()
         expect(builder.count).toBe(0)
@@ -67,19 +68,27 @@ describe('a block', () => {
   test('a reader of hostile bytes gets false or slices that lie inside, never an exception', () => {
     const view = new BlockView()
     const inside = (part: Uint8Array | undefined, all: Uint8Array): boolean =>
-      part === undefined || (part.byteOffset >= all.byteOffset && part.byteOffset + part.length <= all.byteOffset + all.length)
+      part === undefined ||
+      (part.byteOffset >= all.byteOffset &&
+        part.byteOffset + part.length <= all.byteOffset + all.length)
     const mutation = fc.tuple(fc.nat(), fc.nat(255))
     fc.assert(
-      fc.property(rows, fc.boolean(), fc.array(mutation, { maxLength: 4 }), fc.nat(40), (all, runs, mutations, cut) => {
-        const made = build(new BlockBuilder(), all, runs)
-        for (const [at, value] of mutations) made[at % (at % 3 === 0 ? made.length : 48)] = value
-        const hostile = made.subarray(0, made.length - Math.min(cut, made.length))
-        if (!view.read(hostile)) return
-        for (let i = 0; i < view.count; i++) {
-          expect(inside(view.key(i), hostile)).toBe(true)
-          expect(inside(view.value(i), hostile)).toBe(true)
-        }
-      }),
+      fc.property(
+        rows,
+        fc.boolean(),
+        fc.array(mutation, { maxLength: 4 }),
+        fc.nat(40),
+        (all, runs, mutations, cut) => {
+          const made = build(new BlockBuilder(), all, runs)
+          for (const [at, value] of mutations) made[at % (at % 3 === 0 ? made.length : 48)] = value
+          const hostile = made.subarray(0, made.length - Math.min(cut, made.length))
+          if (!view.read(hostile)) return
+          for (let i = 0; i < view.count; i++) {
+            expect(inside(view.key(i), hostile)).toBe(true)
+            expect(inside(view.value(i), hostile)).toBe(true)
+          }
+        },
+      ),
       { numRuns: 2000 },
     )
   })
@@ -99,7 +108,10 @@ describe('a block', () => {
 
 test('a control block carries an upstream and a watermark', () => {
   for (const watermark of [0, -Infinity, 1.7e12]) {
-    expect(readControl(controlBytes(4_000_000_000, watermark))).toEqual({ upstream: 4_000_000_000, watermark })
+    expect(readControl(controlBytes(4_000_000_000, watermark))).toEqual({
+      upstream: 4_000_000_000,
+      watermark,
+    })
   }
   expect(readControl(new Uint8Array(15))).toBeUndefined()
 })

@@ -34,14 +34,22 @@ export class BlockBuilder {
 
   /** Bytes the finished block will have, nearly. */
   get bytes(): number {
-    return HEADER + this.#count * 16 + this.#keys.length + this.#values.length + this.#runs.length * RUN
+    return (
+      HEADER + this.#count * 16 + this.#keys.length + this.#values.length + this.#runs.length * RUN
+    )
   }
 
   /**
    * Adds a record. `key` undefined = no key; `value` undefined = tombstone. With `watermark` the record joins a run of
    * its upstream task: the source watermark it was judged by. Either all records of a block have one or none has.
    */
-  add(timestamp: number, key: Uint8Array | undefined, value: Uint8Array | undefined, upstream = 0, watermark?: number): void {
+  add(
+    timestamp: number,
+    key: Uint8Array | undefined,
+    value: Uint8Array | undefined,
+    upstream = 0,
+    watermark?: number,
+  ): void {
     const i = this.#count++
     if (i === this.#timestamps.length) this.#grow()
     this.#timestamps[i] = timestamp
@@ -197,7 +205,9 @@ export function controlBytes(upstream: number, watermark: number): Uint8Array {
 }
 
 /** Undefined when the bytes are not a control block. */
-export function readControl(bytes: Uint8Array): { readonly upstream: number; readonly watermark: number } | undefined {
+export function readControl(
+  bytes: Uint8Array,
+): { readonly upstream: number; readonly watermark: number } | undefined {
   if (bytes.length !== 16) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, 16)
   return { upstream: view.getUint32(0, true), watermark: view.getFloat64(8, true) }

@@ -2,7 +2,6 @@
  * The promises of `Log` (L1 to L6), as tests that every implementation passes. Offsets may have gaps: nothing here
  * computes one. `run` drives whatever needs driving (a simulator) until the body is done.
  */
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Arena } from '../core/arena.ts'
 import { MillraceError } from '../errors.ts'
@@ -26,8 +25,16 @@ export type RunLog = (body: (harness: LogHarness) => Promise<void>) => Promise<v
 const utf8 = new TextEncoder()
 const text = new TextDecoder()
 
-export const topic = (name: string, partitions = 1, kind: TopicSpec['kind'] = 'user'): TopicSpec => ({ name, kind, partitions })
-const from = (name: string, partition = 0, offset = 0): ReadFrom => ({ topic: name, partition, offset })
+export const topic = (
+  name: string,
+  partitions = 1,
+  kind: TopicSpec['kind'] = 'user',
+): TopicSpec => ({ name, kind, partitions })
+export const from = (name: string, partition = 0, offset = 0): ReadFrom => ({
+  topic: name,
+  partition,
+  offset,
+})
 
 export function blockOf(values: readonly string[], time = 0): Uint8Array {
   const builder = new BlockBuilder()
@@ -36,7 +43,10 @@ export function blockOf(values: readonly string[], time = 0): Uint8Array {
 }
 
 /** All that can be read now: blocks until something else comes, and what that is. */
-export function drain(reader: Reader): { readonly blocks: readonly Block[]; readonly end: ReadResult } {
+export function drain(reader: Reader): {
+  readonly blocks: readonly Block[]
+  readonly end: ReadResult
+} {
   const blocks: Block[] = []
   const arena = new Arena(256)
   for (;;) {
@@ -49,7 +59,9 @@ export function drain(reader: Reader): { readonly blocks: readonly Block[]; read
 
 export function valuesOf(blocks: readonly Block[], name?: string, partition?: number): string[] {
   const view = new BlockView()
-  const mine = blocks.filter((b) => (name ?? b.topic) === b.topic && (partition ?? b.partition) === b.partition)
+  const mine = blocks.filter(
+    (b) => (name ?? b.topic) === b.topic && (partition ?? b.partition) === b.partition,
+  )
   return mine.flatMap((block) => {
     expect(view.read(block.bytes)).toBe(true)
     expect(view.count).toBe(block.count)
@@ -58,11 +70,14 @@ export function valuesOf(blocks: readonly Block[], name?: string, partition?: nu
 }
 
 async function refusalOf(promise: Promise<unknown>): Promise<string> {
-  const error = await promise.then(() => undefined, (e: unknown) => e)
+  const error = await promise.then(
+    () => undefined,
+    (e: unknown) => e,
+  )
   return error instanceof MillraceError ? error.code : `not refused: ${String(error)}`
 }
 
-async function put(writer: Writer, name: string, partition: number, ...values: string[]) {
+export async function put(writer: Writer, name: string, partition: number, ...values: string[]) {
   writer.append(name, partition, blockOf(values), values.length)
   const result = await writer.commit()
   if (result.outcome !== 'committed') throw result.error
@@ -81,7 +96,6 @@ export function describeLog(name: string, run: RunLog): void {
     reading(run)
     positions(run)
     catalog(run)
-    model(run)
   })
 }
 
@@ -101,7 +115,13 @@ function commits(run: RunLog): void {
       const result = await writer.commit()
       expect(writer.stagedBytes).toBe(0)
       if (result.outcome !== 'committed') throw result.error
-      expect(result.appended.map((a) => `${a.topic}/${a.partition}`)).toEqual(['a/0', 'a/1', 's/0', 'i/0', 'a/0'])
+      expect(result.appended.map((a) => `${a.topic}/${a.partition}`)).toEqual([
+        'a/0',
+        'a/1',
+        's/0',
+        'i/0',
+        'a/0',
+      ])
       for (const a of result.appended) expect(a.nextOffset).toBeGreaterThan(a.baseOffset)
 
       const reader = await log.reader([from('a', 0), from('a', 1), from('s'), from('i')])
@@ -115,7 +135,8 @@ function commits(run: RunLog): void {
       const control = blocks.find((b) => b.kind === 'control')
       expect(readControl(control!.bytes)).toEqual({ upstream: 7, watermark: -Infinity })
       for (const a of result.appended) {
-        const same = (b: Block): boolean => b.topic === a.topic && b.baseOffset === a.baseOffset && b.partition === a.partition
+        const same = (b: Block): boolean =>
+          b.topic === a.topic && b.baseOffset === a.baseOffset && b.partition === a.partition
         expect(blocks.filter(same)).toHaveLength(1)
       }
     }))
@@ -124,7 +145,10 @@ function commits(run: RunLog): void {
     run(async ({ log }) => {
       await log.topics.create(topic('a', 2))
       const writer = await log.open('w')
-      for (const [bad, partition] of [['none', 0], ['a', 2]] as const) {
+      for (const [bad, partition] of [
+        ['none', 0],
+        ['a', 2],
+      ] as const) {
         writer.append('a', 0, blockOf(['lost']), 1)
         writer.append(bad, partition, blockOf(['lost']), 1)
         writer.position('g', { topic: 'a', partition: 0, offset: 0, meta: 'lost' })
@@ -176,7 +200,10 @@ function commits(run: RunLog): void {
       const two = await put(first, 'a', 0, 'x')
       const second = await log.open('w')
       const three = await put(second, 'a', 0, 'x')
-      expect([two.commitNumber, three.commitNumber]).toEqual([one.commitNumber + 1, one.commitNumber + 2])
+      expect([two.commitNumber, three.commitNumber]).toEqual([
+        one.commitNumber + 1,
+        one.commitNumber + 2,
+      ])
       expect(three.lsn).toBeGreaterThan(two.lsn)
     }))
 }
@@ -191,7 +218,10 @@ function fencing(run: RunLog): void {
       older.append('a', 0, blockOf(['never']), 1)
       const newer = await (await connect()).open('w')
       expect(newer.epoch).toBeGreaterThan(older.epoch)
-      expect(await older.commit()).toMatchObject({ outcome: 'refused', error: { code: 'MR2006', kind: 'fenced' } })
+      expect(await older.commit()).toMatchObject({
+        outcome: 'refused',
+        error: { code: 'MR2006', kind: 'fenced' },
+      })
       older.append('a', 0, blockOf(['never']), 1)
       expect((await older.commit()).outcome).toBe('refused')
       await put(other, 'a', 0, '2')
@@ -332,7 +362,11 @@ function positions(run: RunLog): void {
   test('a new life of the log keeps records, topics, epochs and commit numbers', () =>
     run(async ({ log, reopen }) => {
       if (reopen === undefined) return
-      await log.topics.create({ ...topic('a', 2), labels: { schema: { type: 'object' } }, retentionMs: 1e9 })
+      await log.topics.create({
+        ...topic('a', 2),
+        labels: { schema: { type: 'object' } },
+        retentionMs: 1e9,
+      })
       const writer = await log.open('w')
       const before = await put(writer, 'a', 0, 'x')
       await log.topics.hold('g', 'a', 5, 6)
@@ -354,9 +388,15 @@ function catalog(run: RunLog): void {
       const spec = { ...topic('a', 3), retentionMs: 1000, labels: { b: [1], a: null } }
       const created = await log.topics.create(spec)
       expect(created).toMatchObject(spec)
-      expect(await (await connect()).topics.create({ ...spec, labels: { a: null, b: [1] } })).toEqual(created)
+      expect(
+        await (await connect()).topics.create({ ...spec, labels: { a: null, b: [1] } }),
+      ).toEqual(created)
       expect(await log.topics.list()).toEqual([created])
-      for (const other of [{ ...spec, partitions: 4 }, { ...spec, labels: {} }, { ...spec, kind: 'internal' as const }]) {
+      for (const other of [
+        { ...spec, partitions: 4 },
+        { ...spec, labels: {} },
+        { ...spec, kind: 'internal' as const },
+      ]) {
         expect(await refusalOf(log.topics.create(other))).toBe('MR2010')
       }
     }))
@@ -422,92 +462,4 @@ function catalog(run: RunLog): void {
       await log.topics.hold('g', 'a', 1000, 1000)
       expect(await refusalOf(log.topics.hold('g', 'none', 1, 1))).toBe('MR2011')
     }))
-}
-
-type Step =
-  | { readonly do: 'commit'; readonly writer: number; readonly to: readonly (readonly [partition: number, count: number])[] }
-  | { readonly do: 'race'; readonly counts: readonly number[] }
-  | { readonly do: 'read'; readonly reader: number; readonly blocks: number }
-  | { readonly do: 'reopen' }
-
-const PARTITIONS = 3
-
-const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('commit' as const), writer: fc.nat(2), to: fc.array(fc.tuple(fc.nat(PARTITIONS - 1), fc.integer({ min: 1, max: 5 })), { minLength: 1, maxLength: 5 }) }) },
-  { weight: 3, arbitrary: fc.record({ do: fc.constant('race' as const), counts: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 3, maxLength: 3 }) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('read' as const), reader: fc.nat(2), blocks: fc.nat(6) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('reopen' as const) }) },
-)
-
-/** The obvious log: an array per partition. */
-function model(run: RunLog): void {
-  test('whatever is committed and read in whatever order, it is an array per partition', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(stepArbitrary, { maxLength: 25 }), (steps) => run((harness) => follow(harness, steps))),
-      { numRuns: 25 },
-    )
-  })
-}
-
-interface Follower {
-  reader: Reader
-  readonly read: string[][]
-  readonly next: number[]
-}
-
-async function follow(harness: LogHarness, steps: readonly Step[]): Promise<void> {
-  let { log } = harness
-  await log.topics.create(topic('m', PARTITIONS))
-  const truth: string[][] = Array.from({ length: PARTITIONS }, () => [])
-  let writers = await Promise.all(['a', 'b', 'c'].map((owner) => log.open(owner)))
-  const places = (next: readonly number[]): ReadFrom[] => next.map((offset, p) => from('m', p, offset))
-  const followers: Follower[] = []
-  for (let i = 0; i < 3; i++) {
-    const next = Array.from({ length: PARTITIONS }, () => 0)
-    followers.push({ reader: await log.reader(places(next)), read: truth.map(() => []), next })
-  }
-  let id = 0
-  const arena = new Arena(1024)
-  const take = (f: Follower, most: number): void => {
-    for (let blocks = 0; blocks < most; ) {
-      const result = f.reader.next(arena)
-      if (result.result === 'arena-full') arena.reset()
-      else if (result.result !== 'block') return expect(result.result).toBe('caught-up')
-      else {
-        blocks++
-        expect(result.baseOffset).toBeGreaterThanOrEqual(f.next[result.partition]!)
-        f.next[result.partition] = result.nextOffset
-        f.read[result.partition]!.push(...valuesOf([result]))
-      }
-    }
-  }
-  for (const step of steps) {
-    if (step.do === 'commit') {
-      const writer = writers[step.writer]!
-      for (const [partition, count] of step.to) {
-        const values = Array.from({ length: count }, () => `${id++}`)
-        truth[partition]!.push(...values)
-        writer.append('m', partition, blockOf(values), count)
-      }
-      expect((await writer.commit()).outcome).toBe('committed')
-    } else if (step.do === 'race') {
-      // Three at once, each to a partition of its own and all to the last: some order, the same for all readers.
-      const results = await Promise.all(step.counts.map((count, w) => put(writers[w]!, 'm', w, ...Array.from({ length: count }, () => `${w}`))))
-      for (const [w, count] of step.counts.entries()) truth[w]!.push(...Array.from({ length: count }, () => `${w}`))
-      expect(new Set(results.map((r) => r.lsn)).size).toBe(3)
-    } else if (step.do === 'read') {
-      take(followers[step.reader]!, step.blocks)
-    } else if (harness.reopen !== undefined) {
-      log = await harness.reopen()
-      writers = await Promise.all(['a', 'b', 'c'].map((owner) => log.open(owner)))
-      for (const f of followers) f.reader = await log.reader(places(f.next))
-    }
-    for (const f of followers) {
-      for (const [p, read] of f.read.entries()) expect(read).toEqual(truth[p]!.slice(0, read.length))
-    }
-  }
-  for (const f of followers) {
-    take(f, Infinity)
-    expect(f.read).toEqual(truth)
-  }
 }

@@ -79,7 +79,12 @@ export type ReadResult =
   /** The next block does not fit beside what the arena holds: reset it and call again. */
   | { readonly result: 'arena-full' }
   /** Retention removed what the reader should read next; the reader goes on only after `seek`. */
-  | { readonly result: 'gone'; readonly topic: string; readonly partition: number; readonly earliest: number }
+  | {
+      readonly result: 'gone'
+      readonly topic: string
+      readonly partition: number
+      readonly earliest: number
+    }
   | { readonly result: 'corrupt'; readonly error: MillraceError }
 
 export interface Reader {
@@ -96,7 +101,12 @@ export interface Reader {
 }
 
 export type CommitResult =
-  | { readonly outcome: 'committed'; readonly lsn: number; readonly commitNumber: number; readonly appended: readonly Appended[] }
+  | {
+      readonly outcome: 'committed'
+      readonly lsn: number
+      readonly commitNumber: number
+      readonly appended: readonly Appended[]
+    }
   /** Fenced, full (disk), closed: nothing was written. What was staged is dropped. */
   | { readonly outcome: 'refused'; readonly error: MillraceError }
   /** The writer is poisoned. */

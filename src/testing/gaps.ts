@@ -3,7 +3,16 @@
  * records, aborted data, compaction on Kafka); whatever computes `base + count` fails on this one.
  */
 import type { Arena } from '../core/arena.ts'
-import type { Appended, CommitResult, Log, Position, ReadFrom, Reader, ReadResult, Writer } from '../log/log.ts'
+import type {
+  Appended,
+  CommitResult,
+  Log,
+  Position,
+  ReadFrom,
+  Reader,
+  ReadResult,
+  Writer,
+} from '../log/log.ts'
 
 /** Offsets outside: two more for every three records, in front of every partition too. */
 const outer = (inner: number): number => inner + 7 + 2 * Math.floor(inner / 3)
@@ -23,18 +32,26 @@ export function withOffsetGaps(log: Log): Log {
       create: (spec) => topics.create(spec),
       delete: (name) => topics.delete(name),
       offsets: async (name) =>
-        (await topics.offsets(name)).map(({ earliest, next }) => ({ earliest: outer(earliest), next: outer(next) })),
-      offsetAt: async (name, partition, timeMs) => outer(await topics.offsetAt(name, partition, timeMs)),
+        (await topics.offsets(name)).map(({ earliest, next }) => ({
+          earliest: outer(earliest),
+          next: outer(next),
+        })),
+      offsetAt: async (name, partition, timeMs) =>
+        outer(await topics.offsetAt(name, partition, timeMs)),
       hold: (group, topic, ms, bytes) => topics.hold(group, topic, ms, bytes),
       trim: (name, partition, before) => topics.trim(name, partition, inner(before)),
     },
     open: async (owner) => new GapWriter(await log.open(owner)),
     reader: async (from) => new GapReader(await log.reader(from.map(toInner)), from),
-    positions: async (group) => (await log.positions(group)).map((p) => ({ ...p, offset: outer(p.offset) })),
+    positions: async (group) =>
+      (await log.positions(group)).map((p) => ({ ...p, offset: outer(p.offset) })),
   }
 }
 
-const toInner = (from: ReadFrom): ReadFrom => ({ ...from, offset: from.offset < 7 ? 0 : inner(from.offset) })
+const toInner = (from: ReadFrom): ReadFrom => ({
+  ...from,
+  offset: from.offset < 7 ? 0 : inner(from.offset),
+})
 
 class GapWriter implements Writer {
   readonly #writer: Writer
@@ -68,15 +85,20 @@ class GapWriter implements Writer {
   }
 
   position(group: string, position: Position): void {
-    this.#writer.position(group, { ...position, offset: position.offset < 7 ? 0 : inner(position.offset) })
+    this.#writer.position(group, {
+      ...position,
+      offset: position.offset < 7 ? 0 : inner(position.offset),
+    })
   }
 
   async commit(): Promise<CommitResult> {
     const result = await this.#writer.commit()
     if (result.outcome !== 'committed') return result
-    const appended = result.appended.map(
-      (a): Appended => ({ ...a, baseOffset: outer(a.baseOffset), nextOffset: outer(a.nextOffset) }),
-    )
+    const appended = result.appended.map((a): Appended => ({
+      ...a,
+      baseOffset: outer(a.baseOffset),
+      nextOffset: outer(a.nextOffset),
+    }))
     return { ...result, appended }
   }
 
@@ -102,7 +124,8 @@ class GapReader implements Reader {
       const baseOffset = outer(result.baseOffset)
       const nextOffset = outer(result.nextOffset)
       // An offset that points into a gap belongs to the block behind it.
-      if (nextOffset > (this.#from.get(`${result.topic}/${result.partition}`) ?? 0)) return { ...result, baseOffset, nextOffset }
+      if (nextOffset > (this.#from.get(`${result.topic}/${result.partition}`) ?? 0))
+        return { ...result, baseOffset, nextOffset }
     }
   }
 

@@ -3,7 +3,17 @@ import type { Env } from '../../core/env/env.ts'
 import type { Port } from '../../core/port.ts'
 import { MillraceError, reviveError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
-import type { Log, PartitionOffsets, Position, ReadFrom, Reader, TopicInfo, TopicSpec, Topics, Writer } from '../log.ts'
+import type {
+  Log,
+  PartitionOffsets,
+  Position,
+  ReadFrom,
+  Reader,
+  TopicInfo,
+  TopicSpec,
+  Topics,
+  Writer,
+} from '../log.ts'
 import type { CommitRequest } from './plan-commit.ts'
 import type { Call, CommitReply, ToClient, ToHost } from './protocol.ts'
 import { PublishedEnd } from './published.ts'
@@ -36,11 +46,18 @@ export class LogClient implements Log {
   #lastId = 0
   #closed: MillraceError | undefined
 
-  private constructor(env: Env, port: Port, waiting: SharedArrayBuffer, welcome: Extract<ToClient, { type: 'welcome' }>) {
+  private constructor(
+    env: Env,
+    port: Port,
+    waiting: SharedArrayBuffer,
+    welcome: Extract<ToClient, { type: 'welcome' }>,
+  ) {
     this.#port = port
     this.#waiting = new Int32Array(waiting)
     this.#end = new PublishedEnd(welcome.published)
-    this.#segments = new Segments(env.disk, `${welcome.directory}/log`, welcome.uuid, () => this.#end.read())
+    this.#segments = new Segments(env.disk, `${welcome.directory}/log`, welcome.uuid, () =>
+      this.#end.read(),
+    )
     this.topics = this.#topics()
     port.onClose(() => this.#ended('The log thread ended.'))
   }
@@ -50,10 +67,13 @@ export class LogClient implements Log {
     const waiting = new SharedArrayBuffer(4)
     return new Promise((resolve, reject) => {
       let client: LogClient | undefined
-      port.onClose(() => reject(new MillraceError('MR2009', 'The log thread ended before it answered.')))
+      port.onClose(() =>
+        reject(new MillraceError('MR2009', 'The log thread ended before it answered.')),
+      )
       port.onMessage((received) => {
         const message = received as ToClient
-        if (message.type !== 'welcome') return client === undefined ? undefined : client.#receive(message)
+        if (message.type !== 'welcome')
+          return client === undefined ? undefined : client.#receive(message)
         client = new LogClient(env, port, waiting, message)
         resolve(client)
       })
@@ -62,13 +82,17 @@ export class LogClient implements Log {
   }
 
   async open(owner: string): Promise<Writer> {
-    const opened = (await this.#call({ method: 'open', owner })) as { readonly id: number; readonly epoch: number }
+    const opened = (await this.#call({ method: 'open', owner })) as {
+      readonly id: number
+      readonly epoch: number
+    }
     return new StagingWriter(owner, opened, (request) => this.#commit(request), limits.commitBytes)
   }
 
   async reader(from: readonly ReadFrom[]): Promise<Reader> {
     const places = (await this.#call({ method: 'places', from })) as readonly Place[]
-    for (const place of places) this.#noteEarliest(placeOf(place.topicId, place.partition), place.earliest)
+    for (const place of places)
+      this.#noteEarliest(placeOf(place.topicId, place.partition), place.earliest)
     const host: ReaderHost = {
       segments: this.#segments,
       earliest: (place) => this.#earliest.get(place),
@@ -98,10 +122,14 @@ export class LogClient implements Log {
       list: async () => (await call({ method: 'list' })) as readonly TopicInfo[],
       create: async (spec: TopicSpec) => (await call({ method: 'create', spec })) as TopicInfo,
       delete: async (name) => void (await call({ method: 'delete', name })),
-      offsets: async (name) => (await call({ method: 'offsets', name })) as readonly PartitionOffsets[],
-      offsetAt: async (name, partition, timeMs) => (await call({ method: 'offsetAt', name, partition, timeMs })) as number,
-      hold: async (group, name, ms, bytes) => void (await call({ method: 'hold', group, name, ms, bytes })),
-      trim: async (name, partition, before) => void (await call({ method: 'trim', name, partition, before })),
+      offsets: async (name) =>
+        (await call({ method: 'offsets', name })) as readonly PartitionOffsets[],
+      offsetAt: async (name, partition, timeMs) =>
+        (await call({ method: 'offsetAt', name, partition, timeMs })) as number,
+      hold: async (group, name, ms, bytes) =>
+        void (await call({ method: 'hold', group, name, ms, bytes })),
+      trim: async (name, partition, before) =>
+        void (await call({ method: 'trim', name, partition, before })),
     }
   }
 
@@ -118,13 +146,21 @@ export class LogClient implements Log {
   #commit(request: CommitRequest): Promise<Committed> {
     const closed = this.#closed
     if (closed !== undefined) {
-      return Promise.resolve({ reply: { outcome: 'refused', error: closed.toJSON() }, payload: request.payload })
+      return Promise.resolve({
+        reply: { outcome: 'refused', error: closed.toJSON() },
+        payload: request.payload,
+      })
     }
     const id = ++this.#lastId
     return new Promise((resolve) => {
       this.#commits.set(id, resolve)
-      const moved = [request.head, request.payload].filter((bytes) => bytes.length > 0).map((bytes) => bytes.buffer)
-      this.#port.post({ type: 'commit', id, request } satisfies ToHost, moved.filter((b) => b instanceof ArrayBuffer))
+      const moved = [request.head, request.payload]
+        .filter((bytes) => bytes.length > 0)
+        .map((bytes) => bytes.buffer)
+      this.#port.post(
+        { type: 'commit', id, request } satisfies ToHost,
+        moved.filter((b) => b instanceof ArrayBuffer),
+      )
     })
   }
 
@@ -161,7 +197,8 @@ export class LogClient implements Log {
   }
 
   #wait(seenLsn: number, signal?: AbortSignal): Promise<void> {
-    const ready = (): boolean => signal?.aborted === true || this.#closed !== undefined || this.#end.read().lsn > seenLsn
+    const ready = (): boolean =>
+      signal?.aborted === true || this.#closed !== undefined || this.#end.read().lsn > seenLsn
     if (ready()) return Promise.resolve()
     // First say that we wait, then look once more: a publication in between either is seen here or wakes us.
     Atomics.store(this.#waiting, 0, 1)

@@ -36,7 +36,12 @@ function blockOf(id: number, size: number): Uint8Array {
   return builder.finish(id)
 }
 
-async function commitOnce(writer: Writer, index: number, ledger: Ledger, size: number): Promise<boolean> {
+async function commitOnce(
+  writer: Writer,
+  index: number,
+  ledger: Ledger,
+  size: number,
+): Promise<boolean> {
   const id = ledger.next++
   ledger.outcomes.set(id, 'unknown')
   const block = blockOf(id, size)
@@ -51,10 +56,20 @@ async function commitOnce(writer: Writer, index: number, ledger: Ledger, size: n
   return result.outcome === 'committed'
 }
 
-const small = { directory: DIRECTORY, segmentBytes: 9_000, checkpointBytes: 5_000, reserve: { low: 0, high: 0 } }
+const small = {
+  directory: DIRECTORY,
+  segmentBytes: 9_000,
+  checkpointBytes: 5_000,
+  reserve: { low: 0, high: 0 },
+}
 
 /** One life of the process: opens the log, commits with two writers until `commits` are done or the log is lost. */
-async function live(env: SimulatedEnv, ledger: Ledger, commits: number, size: () => number): Promise<'done' | 'failed'> {
+async function live(
+  env: SimulatedEnv,
+  ledger: Ledger,
+  commits: number,
+  size: () => number,
+): Promise<'done' | 'failed'> {
   const log = await openEmbeddedLog({ env, ...small })
   await log.topics.create({ name: 'events', kind: 'user', partitions: 2 })
   await log.topics.create({ name: 'between', kind: 'internal', partitions: 1 })
@@ -62,7 +77,8 @@ async function live(env: SimulatedEnv, ledger: Ledger, commits: number, size: ()
   let lost = false
   const work = async (index: number): Promise<void> => {
     const writer = await log.open(`worker-${index}`)
-    for (let i = 0; i < commits && !lost; i++) lost ||= !(await commitOnce(writer, index, ledger, size()))
+    for (let i = 0; i < commits && !lost; i++)
+      lost ||= !(await commitOnce(writer, index, ledger, size()))
   }
   await Promise.all([work(0), work(1)])
   if (lost) return 'failed'
@@ -96,7 +112,9 @@ async function readAll(log: Log): Promise<Found[][]> {
     if (result.result === 'arena-full') arena.reset()
     else if (result.result === 'block') {
       expect(view.read(result.bytes)).toBe(true)
-      const place = places.findIndex((p) => p.topic === result.topic && p.partition === result.partition)
+      const place = places.findIndex(
+        (p) => p.topic === result.topic && p.partition === result.partition,
+      )
       found[place]!.push({ id: view.timestamps[0]!, lsn: result.lsn })
       const size = view.value(0)!
       expect(size.every((byte) => byte === view.timestamps[0]! % 256)).toBe(true)
@@ -142,21 +160,28 @@ async function check(sim: Simulation, ledger: Ledger): Promise<void> {
 }
 
 describe('a crash at any disk operation', () => {
-  test.each(['kill', 'power'] satisfies CrashKind[])('loses nothing acknowledged (%s, each operation)', async (kind) => {
-    let crashed = 0
-    for (let nth = 1; nth < 140; nth++) {
-      const sim = new Simulation({ seed: `${kind}-${nth}` })
-      const ledger = new Ledger()
-      sim.disk().inject({ on: 'change', nth, effect: { crash: kind } })
-      const env = sim.env('engine')
-      const how = await runLife(sim, env, live(env, ledger, 9, () => 400))
-      if (how === 'died') crashed++
-      else expect(how).toBe('done')
-      sim.disk().faults.clear()
-      await check(sim, ledger)
-    }
-    expect(crashed).toBeGreaterThan(100)
-  })
+  test.each(['kill', 'power'] satisfies CrashKind[])(
+    'loses nothing acknowledged (%s, each operation)',
+    async (kind) => {
+      let crashed = 0
+      for (let nth = 1; nth < 140; nth++) {
+        const sim = new Simulation({ seed: `${kind}-${nth}` })
+        const ledger = new Ledger()
+        sim.disk().inject({ on: 'change', nth, effect: { crash: kind } })
+        const env = sim.env('engine')
+        const how = await runLife(
+          sim,
+          env,
+          live(env, ledger, 9, () => 400),
+        )
+        if (how === 'died') crashed++
+        else expect(how).toBe('done')
+        sim.disk().faults.clear()
+        await check(sim, ledger)
+      }
+      expect(crashed).toBeGreaterThan(100)
+    },
+  )
 
   test('loses nothing acknowledged over many lives, with crashes in recovery', async () => {
     const tally = { died: 0, done: 0, failed: 0 }
@@ -167,9 +192,17 @@ describe('a crash at any disk operation', () => {
       for (let lives = 1 + random.int(6); lives > 0; lives--) {
         const kind = random.chance(0.7) ? 'power' : 'kill'
         // Recovery takes some 20 operations: a third of the crashes hit it.
-        const undo = sim.disk().inject({ on: 'change', nth: 1 + random.int(random.chance(0.33) ? 20 : 90), effect: { crash: kind } })
+        const undo = sim.disk().inject({
+          on: 'change',
+          nth: 1 + random.int(random.chance(0.33) ? 20 : 90),
+          effect: { crash: kind },
+        })
         const env = sim.env('engine')
-        const how = await runLife(sim, env, live(env, ledger, 12, () => random.int(1500)))
+        const how = await runLife(
+          sim,
+          env,
+          live(env, ledger, 12, () => random.int(1500)),
+        )
         undo()
         expect(['died', 'done']).toContain(how)
         tally[how as 'died' | 'done']++
@@ -189,12 +222,20 @@ describe('a crash at any disk operation', () => {
         const on = random.pick(['fdatasync', 'fdatasync', 'fsyncDir', 'write'] as const)
         // Not in the directories above ours: a name lost there cannot be brought back from here.
         const path = 'home/data'
-        const undoFault = sim.disk().inject({ on, path, nth: 1 + random.int(40), effect: { error: 'EIO' } })
+        const undoFault = sim
+          .disk()
+          .inject({ on, path, nth: 1 + random.int(40), effect: { error: 'EIO' } })
         const undoCut = random.chance(0.5)
-          ? sim.disk().inject({ on: 'change', nth: 20 + random.int(60), effect: { crash: 'power' } })
+          ? sim
+              .disk()
+              .inject({ on: 'change', nth: 20 + random.int(60), effect: { crash: 'power' } })
           : () => {}
         const env = sim.env('engine')
-        const how = await runLife(sim, env, live(env, ledger, 10, () => random.int(900)))
+        const how = await runLife(
+          sim,
+          env,
+          live(env, ledger, 10, () => random.int(900)),
+        )
         undoFault()
         undoCut()
         if (how === 'failed' || how === 'MR2015' || how === 'MR2008') failed++

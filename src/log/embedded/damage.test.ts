@@ -13,7 +13,12 @@ import { openEmbeddedLog } from './index.ts'
 import { openReadOnly } from './read-only.ts'
 
 const DIRECTORY = 'data'
-const small = { directory: DIRECTORY, segmentBytes: 6_500, checkpointBytes: 4_000, reserve: { low: 0, high: 0 } }
+const small = {
+  directory: DIRECTORY,
+  segmentBytes: 6_500,
+  checkpointBytes: 4_000,
+  reserve: { low: 0, high: 0 },
+}
 
 async function inSimulation<T>(sim: Simulation, body: Promise<T>): Promise<T> {
   let ended = false
@@ -55,7 +60,11 @@ async function look(env: SimulatedEnv): Promise<Seen> {
 }
 
 /** A directory's files, put onto a fresh disk. */
-function restored(files: ReadonlyMap<string, Uint8Array>): { sim: Simulation; disk: SimulatedDisk; env: SimulatedEnv } {
+function restored(files: ReadonlyMap<string, Uint8Array>): {
+  sim: Simulation
+  disk: SimulatedDisk
+  env: SimulatedEnv
+} {
   const sim = new Simulation({ seed: 'damage' })
   const env = sim.env('engine')
   env.disk.mkdir(`${DIRECTORY}/log`)
@@ -86,7 +95,9 @@ function digest(disk: SimulatedDisk): string[] {
 }
 
 const named = (files: ReadonlyMap<string, Uint8Array>, ending: string): string[] =>
-  [...files.keys()].filter((path) => path.endsWith(ending)).toSorted((a, b) => baseOf(a) - baseOf(b))
+  [...files.keys()]
+    .filter((path) => path.endsWith(ending))
+    .toSorted((a, b) => baseOf(a) - baseOf(b))
 const baseOf = (path: string): number => Number(/-(\d+)\./.exec(path)?.[1] ?? 0)
 
 /** Opens the damaged files and checks the one promise that holds for any damage to committed data. */
@@ -117,7 +128,8 @@ describe('a flipped bit', () => {
         tally.set(seen.end, (tally.get(seen.end) ?? 0) + 1)
       }
     }
-    for (const end of ['caught-up', 'refused', 'corrupt']) expect(tally.get(end)).toBeGreaterThan(20)
+    for (const end of ['caught-up', 'refused', 'corrupt'])
+      expect(tally.get(end)).toBeGreaterThan(20)
   })
 
   test('is named with file, offset and LSN', async () => {
@@ -127,7 +139,10 @@ describe('a flipped bit', () => {
     damaged[4096 + 100]! ^= 1
     const { refused } = await judge(new Map(files).set(last, damaged))
     const file = last.slice(last.lastIndexOf('/') + 1)
-    expect(refused).toMatchObject({ code: 'MR2002', details: { file, offset: 4096, lsn: baseOf(last) } })
+    expect(refused).toMatchObject({
+      code: 'MR2002',
+      details: { file, offset: 4096, lsn: baseOf(last) },
+    })
     expect(refused?.message).toContain(`In ${file} at byte 4096 (LSN ${baseOf(last)})`)
   })
 })
@@ -150,7 +165,12 @@ describe('files that are cut, missing, swapped or foreign', () => {
 
   test('indexes are rebuilt, one SUPER is enough, two are not too few to notice', async () => {
     const files = await golden()
-    for (const path of [...named(files, '.idx'), `/${DIRECTORY}/SUPER.0`, `/${DIRECTORY}/SUPER.1`, `/${DIRECTORY}/LOCK`]) {
+    for (const path of [
+      ...named(files, '.idx'),
+      `/${DIRECTORY}/SUPER.0`,
+      `/${DIRECTORY}/SUPER.1`,
+      `/${DIRECTORY}/LOCK`,
+    ]) {
       const without = new Map(files)
       without.delete(path)
       expect((await judge(without)).end).toBe('caught-up')
@@ -192,7 +212,8 @@ describe('files that are cut, missing, swapped or foreign', () => {
       const changed = new Map(files)
       for (const slot of [0, 1]) {
         const s = decodeSuper(files.get(`/${DIRECTORY}/SUPER.${slot}`)!)
-        if (s.result === 'super') changed.set(`/${DIRECTORY}/SUPER.${slot}`, encodeSuper({ ...s, ...change }))
+        if (s.result === 'super')
+          changed.set(`/${DIRECTORY}/SUPER.${slot}`, encodeSuper({ ...s, ...change }))
       }
       expect((await judge(changed)).refused?.code).toBe('MR2004')
     }
@@ -203,7 +224,8 @@ describe('files that are cut, missing, swapped or foreign', () => {
     const marks = files.get(`/${DIRECTORY}/MARK`)!.slice()
     for (const slot of [0, 4096]) {
       const mark = decodeMark(marks.subarray(slot, slot + 64))
-      if (mark.result === 'mark') marks.set(encodeMark({ ...mark, lsn: mark.lsn + 5, end: mark.end + 500 }), slot)
+      if (mark.result === 'mark')
+        marks.set(encodeMark({ ...mark, lsn: mark.lsn + 5, end: mark.end + 500 }), slot)
     }
     const { refused } = await judge(new Map(files).set(`/${DIRECTORY}/MARK`, marks))
     expect(refused?.message).toContain('were acknowledged')
@@ -219,7 +241,9 @@ describe('a torn tail', () => {
     const log = await inSimulation(sim, openEmbeddedLog({ env, ...small }))
     const writer = await inSimulation(sim, log.open('w'))
     writer.append('a', 0, blockOf([`5 ${'x'.repeat(300)}`]), 1)
-    const tail = [...sim.disk().contents().keys()].filter((path) => path.endsWith('.seg')).toSorted((a, b) => baseOf(b) - baseOf(a))[0]!
+    const tail = [...sim.disk().contents().keys()]
+      .filter((path) => path.endsWith('.seg'))
+      .toSorted((a, b) => baseOf(b) - baseOf(a))[0]!
     const end = sim.disk().contents().get(tail)!.length
     sim.disk().inject({ on: 'write', path: 'MARK', effect: { crash: 'kill', moment: 'before' } })
     void writer.commit()
@@ -234,7 +258,11 @@ describe('a torn tail', () => {
       if (flaw !== undefined) sim.disk().flipBit(tail.slice(1), end + flaw, 3)
       const torn = sim.disk().contents().get(tail)!.slice(end)
       const seen = await inSimulation(sim, look(sim.env('engine')))
-      expect(seen).toEqual({ refused: undefined, end: 'caught-up', records: flaw === undefined ? [0, 1, 2, 3, 4, 5] : [0, 1, 2, 3, 4] })
+      expect(seen).toEqual({
+        refused: undefined,
+        end: 'caught-up',
+        records: flaw === undefined ? [0, 1, 2, 3, 4, 5] : [0, 1, 2, 3, 4],
+      })
       const quarantined = [...sim.disk().contents()].filter(([path]) => path.includes('quarantine'))
       expect(quarantined.map(([, bytes]) => bytes)).toEqual(flaw === undefined ? [] : [torn])
       expect(size).toBeGreaterThan(end)
@@ -260,7 +288,10 @@ describe('a torn tail', () => {
     env.crash('kill')
     const files = sim.disk().contents().set(`/${DIRECTORY}/MARK`, marks)
     const whole = restored(files)
-    expect(await inSimulation(whole.sim, look(whole.env))).toMatchObject({ end: 'caught-up', records: [0, 1, 2, 3, 4, 5, 6] })
+    expect(await inSimulation(whole.sim, look(whole.env))).toMatchObject({
+      end: 'caught-up',
+      records: [0, 1, 2, 3, 4, 5, 6],
+    })
     const flawed = restored(files)
     flawed.disk.flipBit(`${DIRECTORY}/log/1-1.seg`, ends[3]! + 200, 1)
     const before = digest(flawed.disk)
@@ -281,7 +312,10 @@ test('a reader meets damage while the log runs: it says so every time and goes n
   const reader = await inSimulation(sim, log.reader([{ topic: 'a', partition: 0, offset: 0 }]))
   const { blocks, end } = drain(reader)
   expect(valuesOf(blocks).length).toBeLessThan(COMMITS)
-  expect(end).toMatchObject({ result: 'corrupt', error: { code: 'MR2005', details: { lsn: baseOf(path) } } })
+  expect(end).toMatchObject({
+    result: 'corrupt',
+    error: { code: 'MR2005', details: { lsn: baseOf(path) } },
+  })
   expect(drain(reader)).toEqual({ blocks: [], end })
 })
 

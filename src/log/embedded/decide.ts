@@ -4,7 +4,14 @@
  * is refused and left as it is, and damage above it is the tail of a commit nobody was told about.
  */
 import type { ErrorCode } from '../../errors.ts'
-import { FORMAT_VERSION, hex, newestMark, sameBytes, SEGMENT_HEADER, segmentName } from './format.ts'
+import {
+  FORMAT_VERSION,
+  hex,
+  newestMark,
+  sameBytes,
+  SEGMENT_HEADER,
+  segmentName,
+} from './format.ts'
 import type { Bad, Mark, SegmentHeader, SegmentId, Super } from './format.ts'
 
 export interface SegmentFact {
@@ -44,7 +51,11 @@ export type LayoutDecision =
       readonly drop: readonly SegmentId[]
     }
 
-export function refuse(code: ErrorCode, what: string, details: Record<string, unknown> = {}): Refusal {
+export function refuse(
+  code: ErrorCode,
+  what: string,
+  details: Record<string, unknown> = {},
+): Refusal {
   return { decision: 'refuse', code, what, details }
 }
 
@@ -59,23 +70,43 @@ export function decideLayout(facts: LayoutFacts): LayoutDecision {
   }
   const other = facts.supers[1 - slot]
   if (other?.result === 'super' && !sameBytes(other.uuid, s.uuid)) {
-    return refuse('MR2003', `SUPER.0 and SUPER.1 name two logs, ${hex(s.uuid)} and ${hex(other.uuid)}.`, { file: 'SUPER.0' })
+    return refuse(
+      'MR2003',
+      `SUPER.0 and SUPER.1 name two logs, ${hex(s.uuid)} and ${hex(other.uuid)}.`,
+      { file: 'SUPER.0' },
+    )
   }
-  if (mark === undefined) return refuse('MR2002', 'Neither slot of MARK is readable.', { file: 'MARK' })
+  if (mark === undefined)
+    return refuse('MR2002', 'Neither slot of MARK is readable.', { file: 'MARK' })
   if (!sameBytes(mark.mark.uuid, s.uuid)) {
-    return refuse('MR2003', `MARK belongs to log ${hex(mark.mark.uuid)}, SUPER to ${hex(s.uuid)}.`, { file: 'MARK' })
+    return refuse(
+      'MR2003',
+      `MARK belongs to log ${hex(mark.mark.uuid)}, SUPER to ${hex(s.uuid)}.`,
+      { file: 'MARK' },
+    )
   }
   const segments = facts.segments.toSorted((a, b) => a.id.baseLsn - b.id.baseLsn)
   const drop = segments.filter((fact) => isUnused(fact, segments, mark.mark))
   const rest = segments.filter((fact) => !drop.includes(fact))
   const refusal = checkSegments(rest, s, mark.mark)
   if (refusal !== undefined) return refusal
-  return { decision: 'scan', super: s, superSlot: slot, mark: mark.mark, markSlot: mark.slot, segments: rest, drop: drop.map((d) => d.id) }
+  return {
+    decision: 'scan',
+    super: s,
+    superSlot: slot,
+    mark: mark.mark,
+    markSlot: mark.slot,
+    segments: rest,
+    drop: drop.map((d) => d.id),
+  }
 }
 
-function newestSuper(supers: LayoutFacts['supers']): { readonly super: Super; readonly slot: 0 | 1 } | undefined {
+function newestSuper(
+  supers: LayoutFacts['supers'],
+): { readonly super: Super; readonly slot: 0 | 1 } | undefined {
   const [a, b] = supers
-  if (a?.result === 'super' && (b?.result !== 'super' || a.sequence > b.sequence)) return { super: a, slot: 0 }
+  if (a?.result === 'super' && (b?.result !== 'super' || a.sequence > b.sequence))
+    return { super: a, slot: 0 }
   return b?.result === 'super' ? { super: b, slot: 1 } : undefined
 }
 
@@ -83,7 +114,9 @@ function newestSuper(supers: LayoutFacts['supers']): { readonly super: Super; re
 function withoutSuper(facts: LayoutFacts, mark: Mark | undefined): LayoutDecision {
   const used = facts.segments.filter((s) => s.size > SEGMENT_HEADER)
   if (used.length === 0 && (mark === undefined || mark.lsn === 0)) return { decision: 'create' }
-  return refuse('MR2002', 'Neither SUPER.0 nor SUPER.1 is readable, yet there is data.', { file: 'SUPER.0' })
+  return refuse('MR2002', 'Neither SUPER.0 nor SUPER.1 is readable, yet there is data.', {
+    file: 'SUPER.0',
+  })
 }
 
 /**
@@ -92,26 +125,41 @@ function withoutSuper(facts: LayoutFacts, mark: Mark | undefined): LayoutDecisio
  */
 function isUnused(fact: SegmentFact, segments: readonly SegmentFact[], mark: Mark): boolean {
   const { epoch, baseLsn } = fact.id
-  if (fact.size > SEGMENT_HEADER || (baseLsn === mark.segmentBase && epoch === mark.segmentEpoch)) return false
+  if (fact.size > SEGMENT_HEADER || (baseLsn === mark.segmentBase && epoch === mark.segmentEpoch))
+    return false
   const last = segments.every((other) => other.id.baseLsn <= baseLsn)
-  return (last && baseLsn > mark.segmentBase) || segments.some((other) => other !== fact && other.id.baseLsn === baseLsn)
+  return (
+    (last && baseLsn > mark.segmentBase) ||
+    segments.some((other) => other !== fact && other.id.baseLsn === baseLsn)
+  )
 }
 
-function checkSegments(segments: readonly SegmentFact[], s: Super, mark: Mark): Refusal | undefined {
+function checkSegments(
+  segments: readonly SegmentFact[],
+  s: Super,
+  mark: Mark,
+): Refusal | undefined {
   for (const [i, { id, header }] of segments.entries()) {
     const file = segmentName(id.epoch, id.baseLsn)
     const details = { file, offset: 0, lsn: id.baseLsn }
-    if (header.result === 'bad') return refuse('MR2002', `The header of ${file} has a flaw: ${header.why}.`, details)
-    if (!sameBytes(header.uuid, s.uuid)) return refuse('MR2003', `${file} belongs to log ${hex(header.uuid)}.`, details)
-    if (header.version > FORMAT_VERSION) return refuse('MR2004', `${file} has format version ${header.version}.`, details)
+    if (header.result === 'bad')
+      return refuse('MR2002', `The header of ${file} has a flaw: ${header.why}.`, details)
+    if (!sameBytes(header.uuid, s.uuid))
+      return refuse('MR2003', `${file} belongs to log ${hex(header.uuid)}.`, details)
+    if (header.version > FORMAT_VERSION)
+      return refuse('MR2004', `${file} has format version ${header.version}.`, details)
     if (header.baseLsn !== id.baseLsn || header.epoch !== id.epoch) {
       const is = segmentName(header.epoch, header.baseLsn)
       return refuse('MR2002', `${file} is, by its header, ${is}: files were renamed.`, details)
     }
-    if (segments[i - 1]?.id.baseLsn === id.baseLsn) return refuse('MR2002', `Two segments begin at LSN ${id.baseLsn}.`, details)
+    if (segments[i - 1]?.id.baseLsn === id.baseLsn)
+      return refuse('MR2002', `Two segments begin at LSN ${id.baseLsn}.`, details)
   }
-  const named = segments.find((f) => f.id.baseLsn === mark.segmentBase && f.id.epoch === mark.segmentEpoch)
-  if (named === undefined) return missing(segmentName(mark.segmentEpoch, mark.segmentBase), mark.segmentBase, 'MARK')
+  const named = segments.find(
+    (f) => f.id.baseLsn === mark.segmentBase && f.id.epoch === mark.segmentEpoch,
+  )
+  if (named === undefined)
+    return missing(segmentName(mark.segmentEpoch, mark.segmentBase), mark.segmentBase, 'MARK')
   if (s.checkpointLsn > 0 && !segments.some((f) => f.id.baseLsn === s.checkpointSegment)) {
     return missing(`the segment from LSN ${s.checkpointSegment}`, s.checkpointSegment, 'SUPER')
   }
@@ -127,27 +175,54 @@ export interface ChainFact {
   readonly size: number
   readonly prevHash: bigint
   /** From its index or a walk; undefined for the last one. */
-  readonly sealed: { readonly nextLsn: number; readonly end: number; readonly lastHash: bigint; readonly broken: string | undefined } | undefined
+  readonly sealed:
+    | {
+        readonly nextLsn: number
+        readonly end: number
+        readonly lastHash: bigint
+        readonly broken: string | undefined
+      }
+    | undefined
 }
 
 /** Whether the segments are whole and follow one another; `removedTo` is the LSN up to which retention removed them. */
-export function decideChain(chain: readonly ChainFact[], removedTo: number): Refusal | { readonly decision: 'whole' } {
+export function decideChain(
+  chain: readonly ChainFact[],
+  removedTo: number,
+): Refusal | { readonly decision: 'whole' } {
   let expected = removedTo + 1
   let hash: bigint | undefined
   for (const { id, size, prevHash, sealed } of chain) {
     const file = segmentName(id.epoch, id.baseLsn)
     if (id.baseLsn !== expected) {
-      return refuse('MR2002', `Before ${file} the segment with LSN ${expected} is missing.`, { file, offset: 0, lsn: expected })
+      return refuse('MR2002', `Before ${file} the segment with LSN ${expected} is missing.`, {
+        file,
+        offset: 0,
+        lsn: expected,
+      })
     }
     if (hash !== undefined && hash !== prevHash) {
-      return refuse('MR2002', `${file} does not follow the segment before it.`, { file, offset: 0, lsn: id.baseLsn })
+      return refuse('MR2002', `${file} does not follow the segment before it.`, {
+        file,
+        offset: 0,
+        lsn: id.baseLsn,
+      })
     }
     if (sealed === undefined) continue
     const details = { file, offset: sealed.end, lsn: sealed.nextLsn }
     if (sealed.broken !== undefined) {
-      return refuse('MR2002', `In ${file} at byte ${sealed.end} (LSN ${sealed.nextLsn}): ${sealed.broken}.`, details)
+      return refuse(
+        'MR2002',
+        `In ${file} at byte ${sealed.end} (LSN ${sealed.nextLsn}): ${sealed.broken}.`,
+        details,
+      )
     }
-    if (size !== sealed.end) return refuse('MR2002', `${file} has ${size} bytes where ${sealed.end} were written.`, details)
+    if (size !== sealed.end)
+      return refuse(
+        'MR2002',
+        `${file} has ${size} bytes where ${sealed.end} were written.`,
+        details,
+      )
     expected = sealed.nextLsn
     hash = sealed.lastHash
   }
@@ -169,7 +244,10 @@ export interface TailFacts {
   readonly later: number | undefined
 }
 
-export type TailDecision = Refusal | { readonly decision: 'clean' } | { readonly decision: 'torn'; readonly bytes: number }
+export type TailDecision =
+  | Refusal
+  | { readonly decision: 'clean' }
+  | { readonly decision: 'torn'; readonly bytes: number }
 
 export function decideTail(facts: TailFacts): TailDecision {
   const { file, offset, nextLsn, why } = facts
@@ -177,12 +255,21 @@ export function decideTail(facts: TailFacts): TailDecision {
   const at = `In ${file} at byte ${offset} (LSN ${nextLsn})`
   if (nextLsn <= facts.markLsn) {
     const flaw = why ?? 'the file ends'
-    return refuse('MR2002', `${at}: ${flaw}, while commits up to LSN ${facts.markLsn} were acknowledged.`, details)
+    return refuse(
+      'MR2002',
+      `${at}: ${flaw}, while commits up to LSN ${facts.markLsn} were acknowledged.`,
+      details,
+    )
   }
   if (why === undefined) return { decision: 'clean' }
-  if (!facts.lastSegment) return refuse('MR2002', `${at}: ${why}, while a later segment follows.`, details)
+  if (!facts.lastSegment)
+    return refuse('MR2002', `${at}: ${why}, while a later segment follows.`, details)
   if (facts.later !== undefined) {
-    return refuse('MR2002', `${at}: ${why}, while a later commit is sound at byte ${facts.later}.`, details)
+    return refuse(
+      'MR2002',
+      `${at}: ${why}, while a later commit is sound at byte ${facts.later}.`,
+      details,
+    )
   }
   return { decision: 'torn', bytes: facts.size - offset }
 }

@@ -15,7 +15,7 @@ import {
   MARK_SLOT,
   segmentName,
 } from './format.ts'
-import type { FrameHead, SegmentId, Super } from './format.ts'
+import type { FrameHead, Mark, SegmentId, Super } from './format.ts'
 import type { Published } from './published.ts'
 import { SegmentMap } from './segment-map.ts'
 import { isFull, step, writeAll } from './steps.ts'
@@ -44,7 +44,7 @@ export interface DiskLogStart {
   readonly super: Super
   readonly superSlot: 0 | 1
   readonly markFile: DiskFile
-  readonly markSequence: number
+  readonly mark: Mark
   readonly markSlot: 0 | 1
   readonly file: DiskFile
   readonly map: SegmentMap
@@ -83,11 +83,17 @@ export class DiskLog {
     this.#super = start.super
     this.#superSlot = start.superSlot
     this.#markFile = start.markFile
-    this.#markSequence = start.markSequence
+    this.#markSequence = start.mark.sequence
     this.#markSlot = start.markSlot
     this.#file = start.file
     this.#map = start.map
     this.sealed = [...start.sealed]
+  }
+
+  /** Makes what recovery found the durable end, under the new epoch. Before this nobody may see it. */
+  *begin(): Steps<void> {
+    yield* this.#markAt(this.#map.id, this.nextLsn - 1, this.#map.end)
+    yield* this.#writeSuper({ ...this.#super, epoch: this.epoch })
   }
 
   get nextLsn(): number {
@@ -205,14 +211,25 @@ export class DiskLog {
   *#roll(): Steps<'rolled' | 'full'> {
     const old = this.#map
     const id = { epoch: this.epoch, baseLsn: old.nextLsn }
-    const file = yield* createSegment(this.#disk, `${this.directory}/log`, id, this.uuid, old.lastHash)
+    const file = yield* createSegment(
+      this.#disk,
+      `${this.directory}/log`,
+      id,
+      this.uuid,
+      old.lastHash,
+    )
     if (file === 'full') return 'full'
     const map = new SegmentMap(id, old.lastHash)
     yield* this.#markAt(id, old.nextLsn - 1, map.end)
     yield* writeIndex(this.#disk, `${this.directory}/log`, old, this.uuid)
     const done = this.#file
     yield* step('close', done.path, () => done.close())
-    this.sealed.push({ id: old.id, lastLsn: old.nextLsn - 1, bytes: old.end, maxLogTime: old.maxLogTime })
+    this.sealed.push({
+      id: old.id,
+      lastLsn: old.nextLsn - 1,
+      bytes: old.end,
+      maxLogTime: old.maxLogTime,
+    })
     this.#file = file
     this.#map = map
     return 'rolled'
@@ -222,7 +239,15 @@ export class DiskLog {
     const slot = this.#markSlot === 0 ? 1 : 0
     const sequence = this.#markSequence + 1
     const { epoch, uuid } = this
-    const mark = encodeMark({ uuid, epoch, segmentEpoch: id.epoch, lsn, segmentBase: id.baseLsn, end, sequence })
+    const mark = encodeMark({
+      uuid,
+      epoch,
+      segmentEpoch: id.epoch,
+      lsn,
+      segmentBase: id.baseLsn,
+      end,
+      sequence,
+    })
     yield* writeAll(this.#markFile, mark, slot * MARK_SLOT)
     yield* step('fdatasync', this.#markFile.path, () => this.#markFile.fdatasync())
     this.#markSlot = slot
@@ -238,7 +263,12 @@ export class DiskLog {
   }
 }
 
-export function* writeSuper(disk: Disk, directory: string, slot: 0 | 1, value: Omit<Super, 'result'>): Steps<void> {
+export function* writeSuper(
+  disk: Disk,
+  directory: string,
+  slot: 0 | 1,
+  value: Omit<Super, 'result'>,
+): Steps<void> {
   const path = `${directory}/SUPER.${slot}`
   const file = yield* step('open', path, () => disk.open(path, 'write'))
   yield* writeAll(file, encodeSuper(value), 0)
@@ -258,7 +288,11 @@ export function* createSegment(
   let file: DiskFile | undefined
   try {
     file = yield* step('create', path, () => disk.open(path, 'create'))
-    yield* writeAll(file, encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, ...id }), 0)
+    yield* writeAll(
+      file,
+      encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, ...id }),
+      0,
+    )
   } catch (error) {
     if (!isFull(error)) throw error
     const made = file
@@ -273,7 +307,12 @@ export function* createSegment(
 }
 
 /** Writes a sealed segment's index. It is derived and never trusted blindly, so it is neither synced nor required. */
-export function* writeIndex(disk: Disk, log: string, map: SegmentMap, uuid: Uint8Array): Steps<void> {
+export function* writeIndex(
+  disk: Disk,
+  log: string,
+  map: SegmentMap,
+  uuid: Uint8Array,
+): Steps<void> {
   const path = `${log}/${indexName(map.id.epoch, map.id.baseLsn)}`
   try {
     const file = yield* step('open', path, () => disk.open(path, 'write'))

@@ -27,7 +27,12 @@ export interface EngineOptions {
 }
 
 export type CommitAnswer =
-  | { readonly outcome: 'committed'; readonly lsn: number; readonly commitNumber: number; readonly offsets: readonly number[] }
+  | {
+      readonly outcome: 'committed'
+      readonly lsn: number
+      readonly commitNumber: number
+      readonly offsets: readonly number[]
+    }
   | { readonly outcome: 'refused' | 'unknown'; readonly error: MillraceError }
 
 /** How often the free space is looked at while there is enough (ms, monotonic). */
@@ -45,7 +50,10 @@ export class Engine {
   #full = false
   #checkedAt = -Infinity
 
-  constructor(options: EngineOptions, opened: { readonly log: DiskLog; readonly state: LogState; readonly lock: DiskLock }) {
+  constructor(
+    options: EngineOptions,
+    opened: { readonly log: DiskLog; readonly state: LogState; readonly lock: DiskLock },
+  ) {
     this.#options = options
     this.#env = options.env
     this.log = opened.log
@@ -95,8 +103,16 @@ export class Engine {
     const answers = plans.map((plan): CommitAnswer => {
       if (plan instanceof MillraceError) return { outcome: 'refused', error: plan }
       const head = must(heads[i++], 'one head per planned commit')
-      assert(this.state.apply(head, () => plan.positions), 'what the log encoded it decodes')
-      return { outcome: 'committed', lsn: head.lsn, commitNumber: plan.commitNumber, offsets: plan.offsets }
+      assert(
+        this.state.apply(head, () => plan.positions),
+        'what the log encoded it decodes',
+      )
+      return {
+        outcome: 'committed',
+        lsn: head.lsn,
+        commitNumber: plan.commitNumber,
+        offsets: plan.offsets,
+      }
     })
     if (heads.length > 0) this.end.write(this.log.published)
     return answers
@@ -161,14 +177,33 @@ export class Engine {
     const payload = new Uint8Array(align8(bytes.length))
     payload.set(bytes)
     const head = newHead(1)
-    const section = { kind, topic: 0, partition: 0, count: 0, baseOffset: 0, nextOffset: 0, length: bytes.length }
+    const section = {
+      kind,
+      topic: 0,
+      partition: 0,
+      count: 0,
+      baseOffset: 0,
+      nextOffset: 0,
+      length: bytes.length,
+    }
     putEntry(head, 0, { ...section, hash: xxh64(bytes) })
     const own = { writer: 0, writerEpoch: 0, commitNumber: 0, payloadBytes: payload.length }
-    stampHead(head, { lsn: this.log.nextLsn, group: this.state.group + 1, prevHash: this.log.lastHash, ...own, ...this.#stamp() })
-    const heads = yield* this.#append([{ head, pieces: [payload], bytes: head.length + payload.length }])
+    stampHead(head, {
+      lsn: this.log.nextLsn,
+      group: this.state.group + 1,
+      prevHash: this.log.lastHash,
+      ...own,
+      ...this.#stamp(),
+    })
+    const heads = yield* this.#append([
+      { head, pieces: [payload], bytes: head.length + payload.length },
+    ])
     if (heads instanceof MillraceError) throw heads
     const made = must(heads[0], 'one frame, one head')
-    assert(this.state.apply(made, () => bytes), 'what the log encoded it decodes')
+    assert(
+      this.state.apply(made, () => bytes),
+      'what the log encoded it decodes',
+    )
     this.end.write(this.log.published)
     return made
   }
@@ -198,7 +233,10 @@ export class Engine {
 
   #fullError(): MillraceError {
     const { low, high } = this.#options.reserve
-    return new MillraceError('MR2007', `Fewer than ${low} bytes are free; commits go on at ${high}.`)
+    return new MillraceError(
+      'MR2007',
+      `Fewer than ${low} bytes are free; commits go on at ${high}.`,
+    )
   }
 
   #checkSpace(): void {
@@ -216,4 +254,3 @@ export class Engine {
     }
   }
 }
-

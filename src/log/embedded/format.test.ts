@@ -44,7 +44,18 @@ function frameOf(sections: readonly Omit<Section, 'at'>[], lsn = 5): Uint8Array 
   const head = newHead(sections.length)
   for (const [i, s] of sections.entries()) putEntry(head, i, s)
   const payloadBytes = sections.reduce((sum, s) => sum + align8(s.length), 0)
-  stampHead(head, { lsn, epoch: 2, group: 3, writer: 4, writerEpoch: 6, commitNumber: 7, payloadBytes, prevHash: 8n, time: 9.5, logTime: 10.5 })
+  stampHead(head, {
+    lsn,
+    epoch: 2,
+    group: 3,
+    writer: 4,
+    writerEpoch: 6,
+    commitNumber: 7,
+    payloadBytes,
+    prevHash: 8n,
+    time: 9.5,
+    logTime: 10.5,
+  })
   return head
 }
 
@@ -57,8 +68,18 @@ describe('what is encoded decodes to the same', () => {
         buffer.set(head, shift)
         const decoded = decodeHead(buffer, shift)
         if (decoded.result !== 'frame') throw new Error(JSON.stringify(decoded))
-        expect(decoded.sections.map(({ at: _, ...s }) => s)).toEqual(sections)
-        expect(decoded).toMatchObject({ lsn: 5, epoch: 2, group: 3, writer: 4, writerEpoch: 6, commitNumber: 7, prevHash: 8n, time: 9.5, logTime: 10.5 })
+        expect(decoded.sections).toMatchObject(sections)
+        expect(decoded).toMatchObject({
+          lsn: 5,
+          epoch: 2,
+          group: 3,
+          writer: 4,
+          writerEpoch: 6,
+          commitNumber: 7,
+          prevHash: 8n,
+          time: 9.5,
+          logTime: 10.5,
+        })
         expect(decoded.hash).toBe(xxh64(head))
         let at = head.length
         for (const s of decoded.sections) {
@@ -73,9 +94,27 @@ describe('what is encoded decodes to the same', () => {
   test('super blocks, marks and segment headers', () => {
     fc.assert(
       fc.property(u32, whole, whole, whole, whole, (small, a, b, c, d) => {
-        const s = { version: 1, incompat: small, roCompat: small, epoch: small, uuid, sequence: a, checkpointLsn: b, checkpointSegment: c, checkpointPosition: d }
+        const s = {
+          version: 1,
+          incompat: small,
+          roCompat: small,
+          epoch: small,
+          uuid,
+          sequence: a,
+          checkpointLsn: b,
+          checkpointSegment: c,
+          checkpointPosition: d,
+        }
         expect(decodeSuper(encodeSuper(s))).toEqual({ result: 'super', ...s })
-        const m = { uuid, epoch: small, segmentEpoch: small, lsn: a, segmentBase: b, end: c, sequence: d }
+        const m = {
+          uuid,
+          epoch: small,
+          segmentEpoch: small,
+          lsn: a,
+          segmentBase: b,
+          end: c,
+          sequence: d,
+        }
         expect(decodeMark(encodeMark(m))).toEqual({ result: 'mark', ...m })
         const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n }
         expect(decodeSegmentHeader(encodeSegmentHeader(h))).toEqual({ result: 'segment', ...h })
@@ -85,16 +124,30 @@ describe('what is encoded decodes to the same', () => {
 
   test('names of segments, and nothing else is taken for one', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 2 ** 31 }), fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (epoch, baseLsn) => {
-        expect(parseSegmentName(segmentName(epoch, baseLsn))).toEqual({ epoch, baseLsn })
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 2 ** 31 }),
+        fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+        (epoch, baseLsn) => {
+          expect(parseSegmentName(segmentName(epoch, baseLsn))).toEqual({ epoch, baseLsn })
+        },
+      ),
     )
-    for (const name of ['1-1.idx', '01-1.seg', '1-0.seg', '1-1.seg~', '-1-1.seg', 'x']) expect(parseSegmentName(name)).toBeUndefined()
+    for (const name of ['1-1.idx', '01-1.seg', '1-0.seg', '1-1.seg~', '-1-1.seg', 'x'])
+      expect(parseSegmentName(name)).toBeUndefined()
   })
 })
 
 test('the newest mark is the valid slot with the higher sequence, whichever it is', () => {
-  const mark = (sequence: number): Uint8Array => encodeMark({ uuid, epoch: 1, segmentEpoch: 1, lsn: sequence, segmentBase: 1, end: 4096, sequence })
+  const mark = (sequence: number): Uint8Array =>
+    encodeMark({
+      uuid,
+      epoch: 1,
+      segmentEpoch: 1,
+      lsn: sequence,
+      segmentBase: 1,
+      end: 4096,
+      sequence,
+    })
   const file = new Uint8Array(8192)
   expect(newestMark(file)).toBeUndefined()
   file.set(mark(3), 4096)
@@ -122,13 +175,27 @@ describe('hostile bytes', () => {
   test('the decoders are total, and ask for no more than the largest head', () => {
     const seeds = [
       frameOf([]),
-      frameOf([{ kind: 1, topic: 1, partition: 1, count: 1, baseOffset: 1, nextOffset: 2, length: 3, hash: 4n }]),
+      frameOf([
+        {
+          kind: 1,
+          topic: 1,
+          partition: 1,
+          count: 1,
+          baseOffset: 1,
+          nextOffset: 2,
+          length: 3,
+          hash: 4n,
+        },
+      ]),
       encodeMark({ uuid, epoch: 1, segmentEpoch: 1, lsn: 1, segmentBase: 1, end: 1, sequence: 1 }),
       encodeSegmentHeader({ version: 1, epoch: 1, uuid, baseLsn: 1, prevHash: 1n }),
       new SegmentMap({ epoch: 1, baseLsn: 1 }, 0n).encode(uuid),
       new LogState().toCheckpoint(),
     ]
-    const input = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.constantFrom(...seeds).map((seed) => seed.slice()))
+    const input = fc.oneof(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom(...seeds).map((seed) => seed.slice()),
+    )
     fc.assert(
       fc.property(input, fc.array(flip, { maxLength: 3 }), fc.nat(400), (bytes, flips, at) => {
         for (const [where, by] of flips) if (bytes.length > 0) bytes[where % bytes.length]! ^= by
@@ -148,9 +215,28 @@ describe('hostile bytes', () => {
   })
 
   test('JSON of any shape is no checkpoint, no change and no position, or a sound one', () => {
-    const keys = fc.constantFrom('type', 'lsn', 'topics', 'writers', 'holds', 'positions', 'group', 'time', 'nextTopic', 'removedTo', 'info', 'topic')
+    const keys = fc.constantFrom(
+      'type',
+      'lsn',
+      'topics',
+      'writers',
+      'holds',
+      'positions',
+      'group',
+      'time',
+      'nextTopic',
+      'removedTo',
+      'info',
+      'topic',
+    )
     const { tree } = fc.letrec((tie) => ({
-      tree: fc.oneof({ depthSize: 'small' }, fc.nat(5), fc.constantFrom('topic', 'writer', null, -1, 1.5), fc.array(tie('tree'), { maxLength: 5 }), fc.dictionary(keys, tie('tree'))),
+      tree: fc.oneof(
+        { depthSize: 'small' },
+        fc.nat(5),
+        fc.constantFrom('topic', 'writer', null, -1, 1.5),
+        fc.array(tie('tree'), { maxLength: 5 }),
+        fc.dictionary(keys, tie('tree')),
+      ),
     }))
     fc.assert(
       fc.property(tree, (value) => {

@@ -34,7 +34,14 @@ const MARK_MAGIC = 0x4b4d524d
 const SEGMENT_MAGIC = 0x4753524d
 export const FRAME_MAGIC = 0x5246524d
 
-export const sectionKinds = { records: 1, control: 2, state: 3, positions: 4, changes: 5, checkpoint: 6 } as const
+export const sectionKinds = {
+  records: 1,
+  control: 2,
+  state: 3,
+  positions: 4,
+  changes: 5,
+  checkpoint: 6,
+} as const
 
 export const align8 = (n: number): number => Math.ceil(n / 8) * 8
 export const headBytes = (sections: number): number => FRAME_HEADER + sections * ENTRY_BYTES
@@ -109,7 +116,8 @@ export interface FrameHead {
 }
 
 const whole = (n: number): boolean => Number.isSafeInteger(n) && n >= 0
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
 function sealed(bytes: Uint8Array, magic: number, end: number): Uint8Array {
   const view = viewOf(bytes)
@@ -189,14 +197,21 @@ export function decodeMark(bytes: Uint8Array): Mark | Bad {
     end: view.getFloat64(48, true),
     sequence: view.getFloat64(56, true),
   }
-  return [m.lsn, m.segmentBase, m.end, m.sequence].every(whole) ? m : bad('a number that is not a whole number')
+  return [m.lsn, m.segmentBase, m.end, m.sequence].every(whole)
+    ? m
+    : bad('a number that is not a whole number')
 }
 
 /** The newest valid slot of a MARK file, and which slot it is. */
-export function newestMark(file: Uint8Array): { readonly mark: Mark; readonly slot: 0 | 1 } | undefined {
-  const slots = [0, 1].map((i) => decodeMark(file.subarray(i * MARK_SLOT, i * MARK_SLOT + MARK_BYTES)))
+export function newestMark(
+  file: Uint8Array,
+): { readonly mark: Mark; readonly slot: 0 | 1 } | undefined {
+  const slots = [0, 1].map((i) =>
+    decodeMark(file.subarray(i * MARK_SLOT, i * MARK_SLOT + MARK_BYTES)),
+  )
   const [a, b] = slots
-  if (a?.result === 'mark' && (b?.result !== 'mark' || a.sequence > b.sequence)) return { mark: a, slot: 0 }
+  if (a?.result === 'mark' && (b?.result !== 'mark' || a.sequence > b.sequence))
+    return { mark: a, slot: 0 }
   return b?.result === 'mark' ? { mark: b, slot: 1 } : undefined
 }
 
@@ -263,7 +278,13 @@ export function putEntry(head: Uint8Array, i: number, s: Omit<Section, 'at'>): v
 }
 
 /** Sets what only the log thread knows about an entry. */
-export function placeEntry(head: Uint8Array, i: number, topic: number, baseOffset: number, nextOffset: number): void {
+export function placeEntry(
+  head: Uint8Array,
+  i: number,
+  topic: number,
+  baseOffset: number,
+  nextOffset: number,
+): void {
   const view = viewOf(head)
   const at = headBytes(i)
   view.setUint32(at + 4, topic, true)
@@ -292,7 +313,9 @@ export function stampHead(head: Uint8Array, stamp: FrameStamp): bigint {
 export function readEntries(head: Uint8Array): readonly Section[] | undefined {
   if (head.length < FRAME_HEADER) return undefined
   const count = viewOf(head).getUint32(20, true)
-  return count <= MAX_SECTIONS && head.length === headBytes(count) ? entries(viewOf(head), 0, count) : undefined
+  return count <= MAX_SECTIONS && head.length === headBytes(count)
+    ? entries(viewOf(head), 0, count)
+    : undefined
 }
 
 function entries(view: DataView, start: number, count: number): Section[] {
@@ -329,7 +352,8 @@ export function decodeHead(bytes: Uint8Array, at: number): HeadResult {
   if (count > MAX_SECTIONS) return bad(`${count} sections`)
   const size = headBytes(count)
   if (at + size > bytes.length) return { result: 'short', need: size }
-  if (view.getUint32(at + 4, true) !== crc32(bytes.subarray(at + 8, at + size))) return bad('wrong head checksum')
+  if (view.getUint32(at + 4, true) !== crc32(bytes.subarray(at + 8, at + size)))
+    return bad('wrong head checksum')
   const sections = entries(view, at, count)
   const head: FrameHead = {
     result: 'frame',
@@ -348,9 +372,15 @@ export function decodeHead(bytes: Uint8Array, at: number): HeadResult {
   }
   const last = sections.at(-1)
   const end = last === undefined ? size : last.at + align8(last.length)
-  if (![head.lsn, head.group, head.commitNumber].every(whole) || !Number.isFinite(head.time + head.logTime)) return bad('a wrong number')
+  if (
+    ![head.lsn, head.group, head.commitNumber].every(whole) ||
+    !Number.isFinite(head.time + head.logTime)
+  )
+    return bad('a wrong number')
   if (head.length !== end) return bad(`length ${head.length} where its sections end at ${end}`)
-  const ordered = sections.every((s) => whole(s.baseOffset) && whole(s.nextOffset) && s.nextOffset >= s.baseOffset)
+  const ordered = sections.every(
+    (s) => whole(s.baseOffset) && whole(s.nextOffset) && s.nextOffset >= s.baseOffset,
+  )
   return ordered ? head : bad('offsets that go back')
 }
 

@@ -12,13 +12,24 @@ const place = { topic: 'a', partition: 0, offset: 0 }
 /** Runs a body against a log whose disk misbehaves, driving the simulation. */
 async function withLog(
   reserve: { low: number; high: number },
-  body: (h: { sim: Simulation; log: LocalLog; put: (value: string) => Promise<CommitResult>; writer: Writer; failed: () => unknown }) => Promise<void>,
+  body: (h: {
+    sim: Simulation
+    log: LocalLog
+    put: (value: string) => Promise<CommitResult>
+    writer: Writer
+    failed: () => unknown
+  }) => Promise<void>,
 ): Promise<void> {
   const sim = new Simulation({ seed: 'full' })
   let failure: unknown
   const running = (async () => {
     const env = sim.env('engine')
-    const log = await openEmbeddedLog({ env, ...small, reserve, onFailed: (error) => (failure = error) })
+    const log = await openEmbeddedLog({
+      env,
+      ...small,
+      reserve,
+      onFailed: (error) => (failure = error),
+    })
     await log.topics.create(topic('a'))
     const writer = await log.open('w')
     const put = async (value: string): Promise<CommitResult> => {
@@ -53,7 +64,10 @@ describe('a full disk', () => {
           const result = await put(value.padEnd(700))
           if (result.outcome === 'committed') there.push(value)
           else {
-            expect(result).toMatchObject({ outcome: 'refused', error: { code: 'MR2007', status: 507 } })
+            expect(result).toMatchObject({
+              outcome: 'refused',
+              error: { code: 'MR2007', status: 507 },
+            })
             refused++
           }
         }
@@ -93,7 +107,11 @@ describe('a full disk', () => {
       await log.stop()
       const disk = sim.disk()
       disk.capacityBytes = disk.usedBytes
-      const again = await openEmbeddedLog({ env: sim.env('next'), ...small, reserve: { low: 0, high: 0 } })
+      const again = await openEmbeddedLog({
+        env: sim.env('next'),
+        ...small,
+        reserve: { low: 0, high: 0 },
+      })
       await expect(again.topics.create(topic('b'))).rejects.toMatchObject({ code: 'MR2007' })
       expect(await readAll(again)).toEqual(['kept'])
       disk.capacityBytes = 2 ** 40
@@ -107,19 +125,24 @@ describe('a failing disk', () => {
     ['fdatasync', 'MARK'],
     ['write', '.seg'],
     ['write', 'MARK'],
-  ] as [DiskOperation, string][])('stops the log at a failed %s of %s: unknown, then nothing more', (on, path) =>
-    withLog({ low: 0, high: 0 }, async ({ sim, log, put, failed }) => {
-      await put('acknowledged')
-      sim.disk().inject({ on, path, effect: { error: 'EIO' } })
-      expect(await put('unknown')).toMatchObject({ outcome: 'unknown', error: { code: 'MR2008', status: 503 } })
-      expect(await readAll(log)).toEqual(['acknowledged'])
-      const { changes } = sim.disk()
-      const writer = await log.open('other').catch((error: unknown) => error)
-      expect(writer).toMatchObject({ code: 'MR2008' })
-      expect(await put('later')).toMatchObject({ outcome: 'refused' })
-      expect(sim.disk().changes).toBe(changes)
-      expect(failed()).toMatchObject({ code: 'MR2008' })
-    }),
+  ] as [DiskOperation, string][])(
+    'stops the log at a failed %s of %s: unknown, then nothing more',
+    (on, path) =>
+      withLog({ low: 0, high: 0 }, async ({ sim, log, put, failed }) => {
+        await put('acknowledged')
+        sim.disk().inject({ on, path, effect: { error: 'EIO' } })
+        expect(await put('unknown')).toMatchObject({
+          outcome: 'unknown',
+          error: { code: 'MR2008', status: 503 },
+        })
+        expect(await readAll(log)).toEqual(['acknowledged'])
+        const { changes } = sim.disk()
+        const writer = await log.open('other').catch((error: unknown) => error)
+        expect(writer).toMatchObject({ code: 'MR2008' })
+        expect(await put('later')).toMatchObject({ outcome: 'refused' })
+        expect(sim.disk().changes).toBe(changes)
+        expect(failed()).toMatchObject({ code: 'MR2008' })
+      }),
   )
 
   test('that is full only at the sync is a failing one', () =>

@@ -36,7 +36,11 @@ interface Client {
 }
 
 type Job =
-  | { readonly type: 'commit'; readonly request: CommitRequest; readonly done: (answer: CommitAnswer) => void }
+  | {
+      readonly type: 'commit'
+      readonly request: CommitRequest
+      readonly done: (answer: CommitAnswer) => void
+    }
   | { readonly type: 'other'; readonly run: () => Promise<void> }
 
 /** A group ends when it has this many bytes: what waits behind it makes the next one. */
@@ -51,7 +55,7 @@ export class LogHost {
   readonly #retention: Retention
   readonly #clients = new Set<Client>()
   readonly #queue: Job[] = []
-  #running: Promise<void> | undefined
+  #running = false
   #stopped = false
   #cancelCheck: () => void = () => {}
   #failed = false
@@ -62,7 +66,9 @@ export class LogHost {
     this.engine = options.engine
     this.#drive = options.drive ?? runSteps
     const { directory, uuid } = this.engine.log
-    this.#segments = new Segments(this.#env.disk, `${directory}/log`, uuid, () => this.engine.end.read())
+    this.#segments = new Segments(this.#env.disk, `${directory}/log`, uuid, () =>
+      this.engine.end.read(),
+    )
     this.#retention = new Retention(this.engine, this.#segments)
     this.#scheduleRetention()
   }
@@ -102,7 +108,8 @@ export class LogHost {
         const { id, request } = message
         const done = (answer: CommitAnswer): void => {
           const { payload } = request
-          const back = payload.length > 0 && payload.buffer instanceof ArrayBuffer ? [payload.buffer] : []
+          const back =
+            payload.length > 0 && payload.buffer instanceof ArrayBuffer ? [payload.buffer] : []
           send(client, { type: 'committed', id, reply: replyOf(answer), payload }, back)
         }
         return this.#enqueue({ type: 'commit', request, done })
@@ -138,7 +145,9 @@ export class LogHost {
         return this.#change(() => decideOpen(state, call.owner))
       case 'trim':
         await this.#change(() => decideTrim(state, call.name, call.partition, call.before))
-        return this.#tellEarliest([[placeOf(topicNamed(state, call.name).info.id, call.partition), call.before]])
+        return this.#tellEarliest([
+          [placeOf(topicNamed(state, call.name).info.id, call.partition), call.before],
+        ])
       case 'delete':
         return this.#delete(call.name)
     }
@@ -166,15 +175,18 @@ export class LogHost {
   }
 
   #enqueueOther(run: () => Promise<void>): Promise<void> {
-    return new Promise((resolve, reject) => this.#enqueue({ type: 'other', run: () => run().then(resolve, reject) }))
+    return new Promise((resolve, reject) =>
+      this.#enqueue({ type: 'other', run: () => run().then(resolve, reject) }),
+    )
   }
 
   #enqueue(job: Job): void {
     this.#queue.push(job)
-    this.#running ??= this.#run().catch((error: unknown) => this.#fail(error))
+    if (!this.#running) void this.#run().catch((error: unknown) => this.#fail(error))
   }
 
   async #run(): Promise<void> {
+    this.#running = true
     // Lets the messages of other ports come in, so that the first group is not a group of one.
     await this.#env.timers.yield()
     while (this.#queue.length > 0) {
@@ -192,13 +204,17 @@ export class LogHost {
       if (this.engine.failure?.code === 'MR2008') this.#fail(this.engine.failure)
       await this.#env.timers.yield()
     }
-    this.#running = undefined
+    this.#running = false
   }
 
   #takeGroup() {
     const group: Extract<Job, { type: 'commit' }>[] = []
     let bytes = 0
-    for (let job = this.#queue[0]; job?.type === 'commit' && bytes < GROUP_BYTES; job = this.#queue[0]) {
+    for (
+      let job = this.#queue[0];
+      job?.type === 'commit' && bytes < GROUP_BYTES;
+      job = this.#queue[0]
+    ) {
       this.#queue.shift()
       group.push(job)
       bytes += job.request.payload.length
@@ -241,7 +257,8 @@ export class LogHost {
 
   #wake(): void {
     for (const client of this.#clients) {
-      if (client.waiting !== undefined && Atomics.exchange(client.waiting, 0, 0) === 1) send(client, { type: 'published' })
+      if (client.waiting !== undefined && Atomics.exchange(client.waiting, 0, 0) === 1)
+        send(client, { type: 'published' })
     }
   }
 
@@ -258,10 +275,14 @@ function send(client: Client, message: ToClient, transfer: readonly ArrayBuffer[
 }
 
 function replyOf(answer: CommitAnswer): CommitReply {
-  return answer.outcome === 'committed' ? answer : { outcome: answer.outcome, error: answer.error.toJSON() }
+  return answer.outcome === 'committed'
+    ? answer
+    : { outcome: answer.outcome, error: answer.error.toJSON() }
 }
 
 function asError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
-  return new MillraceError('MR6000', `The log failed at a request: ${String(error)}.`, { cause: error })
+  return new MillraceError('MR6000', `The log failed at a request: ${String(error)}.`, {
+    cause: error,
+  })
 }

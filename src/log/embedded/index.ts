@@ -62,14 +62,22 @@ export async function serveLog(options: EmbeddedLogOptions): Promise<ServedLog> 
   const { env, directory, onFailed } = options
   const drive = options.drive ?? runSteps
   const segmentBytes = options.segmentBytes ?? limits.segmentBytes
-  const opened = await drive(openDirectory({ disk: env.disk, directory, segmentBytes, newUuid: env.random.bytes(16) }))
+  const opened = await drive(
+    openDirectory({ disk: env.disk, directory, segmentBytes, newUuid: env.random.bytes(16) }),
+  )
   const low = Math.min(env.disk.space(directory).total / 20, 2 * segmentBytes)
   const reserve = options.reserve ?? { low, high: low * 1.5 }
   const checkpointBytes = options.checkpointBytes ?? limits.checkpointBytes
   const engine = new Engine({ env, checkpointBytes, reserve }, opened)
   await drive(engine.announce())
   const retentionCheckMs = options.retentionCheckMs ?? 10_000
-  const host = new LogHost({ env, engine, drive, retentionCheckMs, ...(onFailed === undefined ? {} : { onFailed }) })
+  const host = new LogHost({
+    env,
+    engine,
+    drive,
+    retentionCheckMs,
+    ...(onFailed === undefined ? {} : { onFailed }),
+  })
   return { host, report: opened.report }
 }
 
@@ -82,10 +90,14 @@ export interface LocalLog extends Log {
 }
 
 /** The whole log in one thread: host and client over an in-process port. `stepped`: one disk operation per turn of the Env. */
-export async function openEmbeddedLog(options: EmbeddedLogOptions & { readonly stepped?: boolean }): Promise<LocalLog> {
+export async function openEmbeddedLog(
+  options: EmbeddedLogOptions & { readonly stepped?: boolean },
+): Promise<LocalLog> {
   const { env } = options
   const byTurns: Drive = (steps) => runStepsByTurns(steps, () => env.timers.yield())
-  const { host, report } = await serveLog(options.stepped === true ? { drive: byTurns, ...options } : options)
+  const { host, report } = await serveLog(
+    options.stepped === true ? { drive: byTurns, ...options } : options,
+  )
   const connect = (): Promise<LogClient> => {
     const [here, there] = portPair()
     host.attach(there)

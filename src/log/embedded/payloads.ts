@@ -17,7 +17,13 @@ export type Change =
   | { readonly type: 'topic'; readonly info: TopicInfo }
   | { readonly type: 'topic-deleted'; readonly topic: number }
   | { readonly type: 'writer'; readonly owner: string; readonly id: number; readonly epoch: number }
-  | { readonly type: 'hold'; readonly group: string; readonly topic: number; readonly ms: number; readonly bytes: number }
+  | {
+      readonly type: 'hold'
+      readonly group: string
+      readonly topic: number
+      readonly ms: number
+      readonly bytes: number
+    }
   /** Records below `offset` are gone; `bytes` is what that frees of the topic's size. */
   | {
       readonly type: 'earliest'
@@ -45,8 +51,10 @@ export function decodeJson(bytes: Uint8Array): unknown {
 }
 
 type Fields = Record<string, unknown>
-export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null
-export const isWhole = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null
+export const isWhole = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0
 const isText = (value: unknown): value is string => typeof value === 'string'
 
 /** On disk a position is an array, so that the names of its fields are not repeated in every commit. */
@@ -64,7 +72,14 @@ export function positionsFrom(value: unknown): readonly PositionEntry[] | undefi
   for (const entry of value as unknown[]) {
     if (!Array.isArray(entry)) return undefined
     const [group, topic, partition, offset, meta] = entry as unknown[]
-    if (!isText(group) || !isWhole(topic) || !isWhole(partition) || !isWhole(offset) || !isText(meta)) return undefined
+    if (
+      !isText(group) ||
+      !isWhole(topic) ||
+      !isWhole(partition) ||
+      !isWhole(offset) ||
+      !isText(meta)
+    )
+      return undefined
     positions.push({ group, topic, partition, offset, meta })
   }
   return positions
@@ -87,7 +102,12 @@ function isChange(value: unknown): value is Change {
     case 'writer':
       return isText(value['owner']) && isWhole(value['id']) && isWhole(value['epoch'])
     case 'hold':
-      return isText(value['group']) && isWhole(value['topic']) && isWhole(value['ms']) && isWhole(value['bytes'])
+      return (
+        isText(value['group']) &&
+        isWhole(value['topic']) &&
+        isWhole(value['ms']) &&
+        isWhole(value['bytes'])
+      )
     case 'earliest':
       return ['topic', 'partition', 'offset', 'bytes'].every((name) => isWhole(value[name]))
     case 'removed':

@@ -41,16 +41,29 @@ export interface PlannedCommit {
 const NOTHING = new Uint8Array(0)
 
 /** `nexts` carries offsets from one commit of a group to the next; it changes only when the commit is planned. */
-export function planCommit(state: LogState, nexts: Map<number, number>, request: CommitRequest): PlannedCommit | MillraceError {
+export function planCommit(
+  state: LogState,
+  nexts: Map<number, number>,
+  request: CommitRequest,
+): PlannedCommit | MillraceError {
   const writer = state.writerById(request.writer)
   if (writer === undefined || writer.epoch !== request.epoch) {
-    return new MillraceError('MR2006', `The writer has epoch ${request.epoch}, the newest is ${writer?.epoch ?? 0}.`)
+    return new MillraceError(
+      'MR2006',
+      `The writer has epoch ${request.epoch}, the newest is ${writer?.epoch ?? 0}.`,
+    )
   }
   const entries = readEntries(request.head)
-  if (entries === undefined) return new MillraceError('MR6000', 'A commit came with a head that is none.')
+  if (entries === undefined)
+    return new MillraceError('MR6000', 'A commit came with a head that is none.')
   const { head, payload } = request
   const appended = request.positions.length > 0 ? entries.slice(0, -1) : entries
-  const places: { readonly id: number; readonly base: number; readonly next: number; readonly place: number }[] = []
+  const places: {
+    readonly id: number
+    readonly base: number
+    readonly next: number
+    readonly place: number
+  }[] = []
   const own = new Map<number, number>()
   for (const entry of appended) {
     const topic = topicOf(state, request.topics[entry.topic], entry)
@@ -61,7 +74,8 @@ export function planCommit(state: LogState, nexts: Map<number, number>, request:
     own.set(place, next)
     places.push({ id: topic.info.id, base, next, place })
   }
-  const positions = request.positions.length > 0 ? positionsSection(state, request.positions) : NOTHING
+  const positions =
+    request.positions.length > 0 ? positionsSection(state, request.positions) : NOTHING
   if (positions instanceof MillraceError) return positions
   for (const [i, { id, base, next, place }] of places.entries()) {
     placeEntry(head, i, id, base, next)
@@ -69,51 +83,88 @@ export function planCommit(state: LogState, nexts: Map<number, number>, request:
   }
   const pieces = payload.length > 0 ? [payload] : []
   if (positions.length > 0) {
-    const section = { kind: sectionKinds.positions, topic: 0, partition: 0, baseOffset: 0, nextOffset: 0 }
-    putEntry(head, entries.length - 1, { ...section, count: request.positions.length, length: positions.length, hash: xxh64(positions) })
+    const section = {
+      kind: sectionKinds.positions,
+      topic: 0,
+      partition: 0,
+      baseOffset: 0,
+      nextOffset: 0,
+    }
+    putEntry(head, entries.length - 1, {
+      ...section,
+      count: request.positions.length,
+      length: positions.length,
+      hash: xxh64(positions),
+    })
     const padded = new Uint8Array(align8(positions.length))
     padded.set(positions)
     pieces.push(padded)
   }
   const payloadBytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
   const offsets = places.flatMap(({ base, next }) => [base, next])
-  const stamp = { writer: request.writer, writerEpoch: request.epoch, commitNumber: writer.commits + 1 }
+  const stamp = {
+    writer: request.writer,
+    writerEpoch: request.epoch,
+    commitNumber: writer.commits + 1,
+  }
   return { head, pieces, payloadBytes, offsets, positions, ...stamp }
 }
 
-function topicOf(state: LogState, name: string | undefined, entry: Section): TopicState | MillraceError {
+function topicOf(
+  state: LogState,
+  name: string | undefined,
+  entry: Section,
+): TopicState | MillraceError {
   const id = name === undefined ? undefined : state.names.get(name)
   const topic = id === undefined ? undefined : state.topics.get(id)
   if (topic === undefined) return new MillraceError('MR2011', `Topic "${name}" is not there.`)
   const { info } = topic
   if (entry.partition >= info.partitions) {
-    return new MillraceError('MR2011', `Topic "${name}" has ${info.partitions} partitions; there is no partition ${entry.partition}.`)
+    return new MillraceError(
+      'MR2011',
+      `Topic "${name}" has ${info.partitions} partitions; there is no partition ${entry.partition}.`,
+    )
   }
   const wrong =
     (entry.kind === sectionKinds.state) !== (info.kind === 'changelog') ||
     (entry.kind === sectionKinds.control && info.kind !== 'internal')
-  if (wrong) return new MillraceError('MR2011', `Topic "${name}" is of kind ${info.kind}; it takes no such section (${entry.kind}).`)
+  if (wrong)
+    return new MillraceError(
+      'MR2011',
+      `Topic "${name}" is of kind ${info.kind}; it takes no such section (${entry.kind}).`,
+    )
   return topic
 }
 
 const META_BYTES = 16 * 1024
 
-function positionsSection(state: LogState, positions: readonly StagedPosition[]): Uint8Array | MillraceError {
+function positionsSection(
+  state: LogState,
+  positions: readonly StagedPosition[],
+): Uint8Array | MillraceError {
   const entries = []
   for (const { group, topic, partition, offset, meta } of positions) {
     const id = state.names.get(topic)
     const known = id === undefined ? undefined : state.topics.get(id)
     if (id === undefined || known === undefined || !(partition < known.info.partitions)) {
-      return new MillraceError('MR2011', `Group "${group}" has a position in ${topic}/${partition}, which is not there.`)
+      return new MillraceError(
+        'MR2011',
+        `Group "${group}" has a position in ${topic}/${partition}, which is not there.`,
+      )
     }
     if (!Number.isSafeInteger(offset) || offset < 0) {
-      return new MillraceError('MR2016', `Group "${group}" has the offset ${offset} in ${topic}/${partition}.`)
+      return new MillraceError(
+        'MR2016',
+        `Group "${group}" has the offset ${offset} in ${topic}/${partition}.`,
+      )
     }
     if (Buffer.byteLength(meta) > META_BYTES) {
-      return new MillraceError('MR2016', `The metadata of "${group}" in ${topic}/${partition} has ${Buffer.byteLength(meta)} bytes.`)
+      return new MillraceError(
+        'MR2016',
+        `The metadata of "${group}" in ${topic}/${partition} has ${Buffer.byteLength(meta)} bytes.`,
+      )
     }
     entries.push({ group, topic: id, partition, offset, meta })
   }
   return encodePositions(entries)
 }
-

@@ -10,12 +10,31 @@ export type Call =
   | { readonly method: 'create'; readonly spec: TopicSpec }
   | { readonly method: 'delete'; readonly name: string }
   | { readonly method: 'offsets'; readonly name: string }
-  | { readonly method: 'offsetAt'; readonly name: string; readonly partition: number; readonly timeMs: number }
-  | { readonly method: 'hold'; readonly group: string; readonly name: string; readonly ms: number; readonly bytes: number }
-  | { readonly method: 'trim'; readonly name: string; readonly partition: number; readonly before: number }
+  | {
+      readonly method: 'offsetAt'
+      readonly name: string
+      readonly partition: number
+      readonly timeMs: number
+    }
+  | {
+      readonly method: 'hold'
+      readonly group: string
+      readonly name: string
+      readonly ms: number
+      readonly bytes: number
+    }
+  | {
+      readonly method: 'trim'
+      readonly name: string
+      readonly partition: number
+      readonly before: number
+    }
   | { readonly method: 'open'; readonly owner: string }
   | { readonly method: 'positions'; readonly group: string }
-  | { readonly method: 'places'; readonly from: readonly { topic: string; partition: number; offset: number }[] }
+  | {
+      readonly method: 'places'
+      readonly from: readonly { topic: string; partition: number; offset: number }[]
+    }
 
 export type ToHost =
   /** `waiting` is one Int32 that the client sets to 1 when it wants to be woken by the next publication. */
@@ -24,15 +43,33 @@ export type ToHost =
   | { readonly type: 'commit'; readonly id: number; readonly request: CommitRequest }
 
 export type CommitReply =
-  | { readonly outcome: 'committed'; readonly lsn: number; readonly commitNumber: number; readonly offsets: readonly number[] }
+  | {
+      readonly outcome: 'committed'
+      readonly lsn: number
+      readonly commitNumber: number
+      readonly offsets: readonly number[]
+    }
   | { readonly outcome: 'refused' | 'unknown'; readonly error: ErrorJson }
 
 export type ToClient =
-  | { readonly type: 'welcome'; readonly published: SharedArrayBuffer; readonly directory: string; readonly uuid: Uint8Array }
+  | {
+      readonly type: 'welcome'
+      readonly published: SharedArrayBuffer
+      readonly directory: string
+      readonly uuid: Uint8Array
+    }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly type: 'error'; readonly id: number; readonly error: ErrorJson }
   /** `payload` is the request's memory, given back to be used again. */
-  | { readonly type: 'committed'; readonly id: number; readonly reply: CommitReply; readonly payload: Uint8Array }
+  | {
+      readonly type: 'committed'
+      readonly id: number
+      readonly reply: CommitReply
+      readonly payload: Uint8Array
+    }
   | { readonly type: 'published' }
   /** Earliest offsets that moved: pairs of place and offset; Infinity for those of a deleted topic. */
-  | { readonly type: 'earliest'; readonly moved: readonly (readonly [place: number, offset: number])[] }
+  | {
+      readonly type: 'earliest'
+      readonly moved: readonly (readonly [place: number, offset: number])[]
+    }

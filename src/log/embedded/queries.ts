@@ -33,12 +33,22 @@ export function placeFor(state: LogState, { topic, partition, offset }: ReadFrom
   const next = found.next[partition]!
   if (!Number.isSafeInteger(offset) || offset < 0 || offset > next) {
     const details = { topic, partition, offset, next }
-    throw new MillraceError('MR2014', `${topic}/${partition} ends at ${next}; nothing is at ${offset}.`, { details })
+    throw new MillraceError(
+      'MR2014',
+      `${topic}/${partition} ends at ${next}; nothing is at ${offset}.`,
+      { details },
+    )
   }
   return { topicId: found.info.id, topic, partition, offset, earliest, next }
 }
 
-export function findOffsetAt(state: LogState, segments: Segments, name: string, partition: number, timeMs: number): number {
+export function findOffsetAt(
+  state: LogState,
+  segments: Segments,
+  name: string,
+  partition: number,
+  timeMs: number,
+): number {
   const topic = topicNamed(state, name)
   checkPartition(topic, partition)
   const place = placeOf(topic.info.id, partition)

@@ -9,7 +9,7 @@ import type { Log, ReadFrom, Reader, Topics } from '../log.ts'
 import { decideLayout, refuse } from './decide.ts'
 import { MARK_SLOT, newestMark, segmentName } from './format.ts'
 import type { Mark, SegmentHeader } from './format.ts'
-import { gatherLayout, refusal } from './open.ts'
+import { gatherLayout, refusal } from './facts.ts'
 import type { Published } from './published.ts'
 import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './queries.ts'
 import { SegmentReader } from './reader.ts'
@@ -29,11 +29,16 @@ export function openReadOnly(env: Env, directory: string): Log & { close(): void
     return new ReadOnlyLog(env, directory, state, uuid, mark)
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
-    throw new MillraceError('MR2015', `Reading ${directory} failed: ${error.message}.`, { cause: error })
+    throw new MillraceError('MR2015', `Reading ${directory} failed: ${error.message}.`, {
+      cause: error,
+    })
   }
 }
 
-function* readState(env: Env, directory: string): Steps<{ state: LogState; uuid: Uint8Array; mark: Mark }> {
+function* readState(
+  env: Env,
+  directory: string,
+): Steps<{ state: LogState; uuid: Uint8Array; mark: Mark }> {
   const layout = decideLayout(yield* gatherLayout(env.disk, directory))
   if (layout.decision === 'refuse') throw refusal(directory, layout)
   if (layout.decision === 'create') throw new MillraceError('MR2015', `${directory} holds no log.`)
@@ -45,13 +50,27 @@ function* readState(env: Env, directory: string): Steps<{ state: LogState; uuid:
     const file = yield* step('open', path, () => env.disk.open(path, 'read'))
     const from = id.baseLsn === s.checkpointSegment ? s.checkpointPosition : 0
     const end = id.baseLsn === mark.segmentBase ? Math.min(size, mark.end) : size
-    const input = { file, header: header as SegmentHeader, size: end, from, markLsn: Infinity, state }
+    const input = {
+      file,
+      header: header as SegmentHeader,
+      size: end,
+      from,
+      markLsn: Infinity,
+      state,
+    }
     const { map, state: after } = yield* scanSegment(input)
     yield* step('close', path, () => file.close())
     const short = id.baseLsn === mark.segmentBase && map.end < mark.end
     if (map.broken !== undefined || short || after === undefined) {
       const details = { file: path, offset: map.end, lsn: map.nextLsn }
-      throw refusal(directory, refuse('MR2002', `In ${path} at byte ${map.end}: ${map.broken ?? 'the file ends'}.`, details))
+      throw refusal(
+        directory,
+        refuse(
+          'MR2002',
+          `In ${path} at byte ${map.end}: ${map.broken ?? 'the file ends'}.`,
+          details,
+        ),
+      )
     }
     state = after
   }
@@ -76,7 +95,8 @@ class ReadOnlyLog implements Log {
     this.topics = {
       list: async () => listTopics(state),
       offsets: async (name) => offsetsOf(state, name),
-      offsetAt: async (name, partition, timeMs) => findOffsetAt(state, this.#segments, name, partition, timeMs),
+      offsetAt: async (name, partition, timeMs) =>
+        findOffsetAt(state, this.#segments, name, partition, timeMs),
       create: no,
       delete: no,
       hold: no,
@@ -118,7 +138,9 @@ class ReadOnlyLog implements Log {
   }
 
   #look(): void {
-    const found = newestMark(runSteps(readFile(this.#env.disk, `${this.#directory}/MARK`, 2 * MARK_SLOT)))
+    const found = newestMark(
+      runSteps(readFile(this.#env.disk, `${this.#directory}/MARK`, 2 * MARK_SLOT)),
+    )
     if (found !== undefined && found.mark.lsn > this.#published.lsn) this.#published = found.mark
   }
 }

@@ -60,7 +60,11 @@ export class SegmentReader implements Reader {
     this.#host = host
     for (const place of places) {
       const key = placeOf(place.topicId, place.partition)
-      this.#wanted.set(key, { topic: place.topic, partition: place.partition, offset: place.offset })
+      this.#wanted.set(key, {
+        topic: place.topic,
+        partition: place.partition,
+        offset: place.offset,
+      })
       this.#places.set(`${place.topic}/${place.partition}`, key)
       const { latest } = host.segments
       latest.set(key, Math.max(latest.get(key) ?? 0, place.next))
@@ -82,7 +86,10 @@ export class SegmentReader implements Reader {
   }
 
   seek(from: ReadFrom): void {
-    const key = must(this.#places.get(`${from.topic}/${from.partition}`), 'a reader seeks only in its own partitions')
+    const key = must(
+      this.#places.get(`${from.topic}/${from.partition}`),
+      'a reader seeks only in its own partitions',
+    )
     must(this.#wanted.get(key), 'every place has its position').offset = from.offset
     this.#base = undefined
   }
@@ -131,7 +138,8 @@ export class SegmentReader implements Reader {
       }
       const next = segments.after(base)
       const flaw = notAfter(map, next)
-      if (flaw !== undefined || next === undefined) return this.#flawed(map, map.end, flaw ?? 'it is cut off')
+      if (flaw !== undefined || next === undefined)
+        return this.#flawed(map, map.end, flaw ?? 'it is cut off')
       this.#base = next.baseLsn
       this.#index = 0
     }
@@ -139,7 +147,8 @@ export class SegmentReader implements Reader {
 
   #locate(): number {
     let base = Infinity
-    for (const [place, wanted] of this.#wanted) base = Math.min(base, this.#host.segments.locate(place, wanted.offset))
+    for (const [place, wanted] of this.#wanted)
+      base = Math.min(base, this.#host.segments.locate(place, wanted.offset))
     this.#index = 0
     return base === Infinity ? this.#host.segments.tailBase : base
   }
@@ -164,13 +173,24 @@ export class SegmentReader implements Reader {
     const at = map.ats[i]!
     const read = this.#host.segments.read(map.id, bytes, at)
     if (read < length) return this.#flawed(map, at, `only ${read} of ${length} bytes are there`)
-    if (xxh64(bytes) !== map.hashes[i]) return this.#flawed(map, at, 'a section does not match its hash', i)
+    if (xxh64(bytes) !== map.hashes[i])
+      return this.#flawed(map, at, 'a section does not match its hash', i)
     this.#index = i + 1
     const { topic, partition } = wanted
     const nextOffset = (wanted.offset = map.nexts[i]!)
     const kind = must(kindNames.get(map.kinds[i]!), 'only readable sections are mapped')
     const count = map.counts[i]!
-    return { result: 'block', kind, topic, partition, baseOffset, nextOffset, count, lsn: map.lsnOf(i), bytes }
+    return {
+      result: 'block',
+      kind,
+      topic,
+      partition,
+      baseOffset,
+      nextOffset,
+      count,
+      lsn: map.lsnOf(i),
+      bytes,
+    }
   }
 
   #goneByRetention(): ReadResult | undefined {
@@ -194,11 +214,18 @@ export class SegmentReader implements Reader {
   #flawed(map: SegmentMap, at: number, why: string, section?: number): ReadResult {
     const lsn = section === undefined ? map.nextLsn : map.lsnOf(section)
     const file = segmentName(map.id.epoch, map.id.baseLsn)
-    return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, { file, at, lsn })
+    return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, {
+      file,
+      at,
+      lsn,
+    })
   }
 
   #fail(what: string, cause?: unknown, details: Record<string, unknown> = {}): ReadResult {
-    this.#corrupt = { result: 'corrupt', error: new MillraceError('MR2005', what, { cause, details }) }
+    this.#corrupt = {
+      result: 'corrupt',
+      error: new MillraceError('MR2005', what, { cause, details }),
+    }
     return this.#corrupt
   }
 }

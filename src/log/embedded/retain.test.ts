@@ -6,7 +6,13 @@ import { openEmbeddedLog } from './index.ts'
 import type { LocalLog } from './index.ts'
 
 const HOUR = 3_600_000
-const small = { directory: 'data', segmentBytes: 8_000, checkpointBytes: 20_000, reserve: { low: 0, high: 0 }, retentionCheckMs: 60_000 }
+const small = {
+  directory: 'data',
+  segmentBytes: 8_000,
+  checkpointBytes: 20_000,
+  reserve: { low: 0, high: 0 },
+  retentionCheckMs: 60_000,
+}
 const start = { partition: 0, offset: 0 }
 
 interface Rig {
@@ -73,7 +79,9 @@ describe('retention by time', () => {
       expect(valuesOf(drain(reader).blocks)).toHaveLength(70 - earliest)
       await r.reopen()
       expect(await r.earliest('a')).toBe(earliest)
-      expect(drain(await r.log.reader([{ topic: 'a', partition: 0, offset: earliest }])).blocks).toHaveLength(70 - earliest)
+      expect(
+        drain(await r.log.reader([{ topic: 'a', partition: 0, offset: earliest }])).blocks,
+      ).toHaveLength(70 - earliest)
     }))
 
   test('a segment stays while another topic needs something in it', () =>
@@ -86,7 +94,9 @@ describe('retention by time', () => {
       await r.sleep(2 * HOUR)
       expect(await r.earliest('a')).toBeGreaterThan(60)
       expect(await r.earliest('forever')).toBe(0)
-      expect(valuesOf(drain(await r.log.reader([{ topic: 'forever', ...start }])).blocks)).toHaveLength(1)
+      expect(
+        valuesOf(drain(await r.log.reader([{ topic: 'forever', ...start }])).blocks),
+      ).toHaveLength(1)
       const many = r.segments().length
       await r.log.topics.delete('forever')
       await r.sleep(HOUR)
@@ -144,7 +154,9 @@ describe('a hold', () => {
       await r.sleep(2 * HOUR)
       const past = await r.earliest('a')
       expect(past).toBeGreaterThan(30)
-      expect(drain(await r.log.reader([{ topic: 'a', partition: 0, offset: 30 }])).end).toMatchObject({ result: 'gone', earliest: past })
+      expect(
+        drain(await r.log.reader([{ topic: 'a', partition: 0, offset: 30 }])).end,
+      ).toMatchObject({ result: 'gone', earliest: past })
     }))
 
   test('by size lets go of what is more than its bytes', () =>
@@ -194,7 +206,9 @@ test('a log in which everything may go keeps working over many rounds of it', ()
       await r.log.host.retain()
       const { earliest, next } = (await r.log.topics.offsets('a'))[0]!
       expect(next).toBe(round * 40)
-      expect(drain(await r.log.reader([{ topic: 'a', partition: 0, offset: earliest }])).blocks).toHaveLength(next - earliest)
+      expect(
+        drain(await r.log.reader([{ topic: 'a', partition: 0, offset: earliest }])).blocks,
+      ).toHaveLength(next - earliest)
       expect(r.segments().length).toBeLessThan(5)
       if (round % 2 === 0) await r.reopen()
     }

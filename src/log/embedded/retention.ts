@@ -24,10 +24,15 @@ interface Held extends HoldState {
  * Moves of earliest offsets, from the oldest sealed segment on. `segments` is read only as far as something may go.
  * `now` is log time, which never jumps, so that no clock that does can remove anything.
  */
-export function decideRetention(state: LogState, segments: Iterable<SegmentSummary>, now: number): EarliestChange[] {
+export function decideRetention(
+  state: LogState,
+  segments: Iterable<SegmentSummary>,
+  now: number,
+): EarliestChange[] {
   const open = new Map<number, TopicState>()
   for (const [id, topic] of state.topics) {
-    if (topic.info.retentionMs !== undefined || topic.info.retentionBytes !== undefined) open.set(id, topic)
+    if (topic.info.retentionMs !== undefined || topic.info.retentionBytes !== undefined)
+      open.set(id, topic)
   }
   const holds = heldTopics(state)
   const bytes = new Map([...open].map(([id, topic]) => [id, topic.bytes]))
@@ -42,7 +47,9 @@ export function decideRetention(state: LogState, segments: Iterable<SegmentSumma
       const partition = place % 2048
       if (topic === undefined || range.next <= topic.earliest[partition]!) continue
       const expired = isExpired(topic, bytes.get(id)!, segment.maxLogTime, now)
-      const held = (holds.get(id) ?? []).filter((h) => isHeld(state, h, partition, range, now - segment.maxLogTime))
+      const held = (holds.get(id) ?? []).filter((h) =>
+        isHeld(state, h, partition, range, now - segment.maxLogTime),
+      )
       const goes = expired && held.length === 0 && !blocked.has(place)
       seen.set(id, (seen.get(id) ?? false) || goes)
       if (!goes) {
@@ -52,7 +59,8 @@ export function decideRetention(state: LogState, segments: Iterable<SegmentSumma
       moves.push({ type: 'earliest', topic: id, partition, offset: range.next, bytes: range.bytes })
       bytes.set(id, bytes.get(id)! - range.bytes)
       for (const hold of holds.get(id) ?? []) {
-        if ((state.positionOf(hold.group, id, partition) ?? 0) < range.next) hold.unread -= range.bytes
+        if ((state.positionOf(hold.group, id, partition) ?? 0) < range.next)
+          hold.unread -= range.bytes
       }
     }
     // Later segments are younger, so a topic that keeps all of this one keeps those too.
@@ -67,7 +75,13 @@ function isExpired(topic: TopicState, bytes: number, maxLogTime: number, now: nu
   return retentionBytes !== undefined && bytes > retentionBytes
 }
 
-function isHeld(state: LogState, hold: Held, partition: number, range: Range, age: number): boolean {
+function isHeld(
+  state: LogState,
+  hold: Held,
+  partition: number,
+  range: Range,
+  age: number,
+): boolean {
   const position = state.positionOf(hold.group, hold.topic, partition) ?? 0
   return position < range.next && age <= hold.ms && hold.unread <= hold.bytes
 }
@@ -117,4 +131,3 @@ export function isSettled(state: LogState, ranges: ReadonlyMap<number, Range>): 
   }
   return true
 }
-

@@ -72,7 +72,8 @@ export function* scanSegment(input: ScanInput): Steps<Scanned> {
   return { map, state, unmarked, lastEpoch, flawedGroup: flawedGroup ?? group + 1, undecodable }
 }
 
-const sectionOf = (s: Section, frame: Uint8Array): Uint8Array => frame.subarray(s.at, s.at + s.length)
+const sectionOf = (s: Section, frame: Uint8Array): Uint8Array =>
+  frame.subarray(s.at, s.at + s.length)
 
 function flawOf(head: FrameHead, bytes: Uint8Array): string | undefined {
   if (bytes.length < head.length) return 'the file ends inside a frame'
@@ -92,17 +93,31 @@ const SEARCH_CHUNK = 1024 * 1024
  * written only after the one before it was synced, so such a head proves that the flaw is damage and not a torn write.
  * Heads of older epochs are what an earlier recovery truncated.
  */
-export function* findLaterGroup(file: DiskFile, from: number, size: number, scanned: Scanned): Steps<number | undefined> {
+export function* findLaterGroup(
+  file: DiskFile,
+  from: number,
+  size: number,
+  scanned: Scanned,
+): Steps<number | undefined> {
   const magic = new Uint8Array(new Uint32Array([FRAME_MAGIC]).buffer)
   const heads = new HeadReader(file)
   for (let at = from; at < size; at += SEARCH_CHUNK) {
     const start = at
-    const chunk = Buffer.from(yield* step('read', file.path, () => readUpTo(file, start, Math.min(SEARCH_CHUNK + 4, size - start))))
+    const chunk = Buffer.from(
+      yield* step('read', file.path, () =>
+        readUpTo(file, start, Math.min(SEARCH_CHUNK + 4, size - start)),
+      ),
+    )
     for (let hit = chunk.indexOf(magic); hit !== -1; hit = chunk.indexOf(magic, hit + 1)) {
       if ((start + hit) % 8 !== 0) continue
       const position = start + hit
       const head = yield* step('read', file.path, () => heads.read(position, size))
-      if (head.result === 'bad' || head.epoch < scanned.lastEpoch || head.lsn <= scanned.map.nextLsn) continue
+      if (
+        head.result === 'bad' ||
+        head.epoch < scanned.lastEpoch ||
+        head.lsn <= scanned.map.nextLsn
+      )
+        continue
       if (head.group > scanned.flawedGroup) return position
     }
   }

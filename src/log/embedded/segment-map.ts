@@ -5,7 +5,14 @@
 import { crc32 } from 'node:zlib'
 import { assert } from '../../core/assert.ts'
 import type { DiskFile } from '../../core/env/env.ts'
-import { decodeHead, FORMAT_VERSION, FRAME_HEADER, sameBytes, SEGMENT_HEADER, sectionKinds } from './format.ts'
+import {
+  decodeHead,
+  FORMAT_VERSION,
+  FRAME_HEADER,
+  sameBytes,
+  SEGMENT_HEADER,
+  sectionKinds,
+} from './format.ts'
 import type { Bad, FrameHead, SegmentId } from './format.ts'
 import { placeOf } from './state.ts'
 import { readUpTo } from './steps.ts'
@@ -74,7 +81,12 @@ export class SegmentMap {
     this.times[frame] = head.time
     for (const section of head.sections) {
       const { kind } = section
-      if (kind !== sectionKinds.records && kind !== sectionKinds.control && kind !== sectionKinds.state) continue
+      if (
+        kind !== sectionKinds.records &&
+        kind !== sectionKinds.control &&
+        kind !== sectionKinds.state
+      )
+        continue
       const i = this.sections++
       if (i === this.places.length) this.#grow()
       this.places[i] = placeOf(section.topic, section.partition)
@@ -101,7 +113,12 @@ export class SegmentMap {
     const ranges = new Map<number, Range>()
     for (let i = 0; i < this.sections; i++) {
       const range = ranges.get(this.places[i]!)
-      if (range === undefined) ranges.set(this.places[i]!, { first: this.bases[i]!, next: this.nexts[i]!, bytes: this.lengths[i]! })
+      if (range === undefined)
+        ranges.set(this.places[i]!, {
+          first: this.bases[i]!,
+          next: this.nexts[i]!,
+          bytes: this.lengths[i]!,
+        })
       else {
         range.next = this.nexts[i]!
         range.bytes += this.lengths[i]!
@@ -162,7 +179,8 @@ export class SegmentMap {
   /** Undefined when the bytes are not the index of this segment; it can be rebuilt then. */
   static decode(bytes: Uint8Array, id: SegmentId, uuid: Uint8Array): SegmentMap | undefined {
     const header = decodeIndexHeader(bytes, id, uuid)
-    if (header === undefined || bytes.length !== indexBytes(header.frames, header.sections)) return undefined
+    if (header === undefined || bytes.length !== indexBytes(header.frames, header.sections))
+      return undefined
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     if (view.getUint32(88, true) !== crc32(bytes.subarray(INDEX_HEADER))) return undefined
     const map = new SegmentMap(id, header.lastHash)
@@ -178,7 +196,11 @@ export class SegmentMap {
 
   #load(bytes: Uint8Array): void {
     let at = INDEX_HEADER
-    const take = <T extends Column>(make: (buffer: ArrayBuffer) => T, count: number, width: number): T => {
+    const take = <T extends Column>(
+      make: (buffer: ArrayBuffer) => T,
+      count: number,
+      width: number,
+    ): T => {
       const end = at + count * width
       // A copy, because the bytes need not be aligned.
       const column = make(bytes.slice(at, end).buffer)
@@ -201,7 +223,8 @@ export class SegmentMap {
   }
 
   #consistent(): boolean {
-    if (this.nextLsn !== this.id.baseLsn + this.frames || !Number.isSafeInteger(this.end)) return false
+    if (this.nextLsn !== this.id.baseLsn + this.frames || !Number.isSafeInteger(this.end))
+      return false
     for (let i = 0; i < this.sections; i++) {
       const at = this.ats[i]!
       if (!(at >= SEGMENT_HEADER && at + this.lengths[i]! <= this.end)) return false
@@ -222,12 +245,18 @@ export interface IndexHeader {
   readonly sections: number
 }
 
-export function decodeIndexHeader(bytes: Uint8Array, id: SegmentId, uuid: Uint8Array): IndexHeader | undefined {
+export function decodeIndexHeader(
+  bytes: Uint8Array,
+  id: SegmentId,
+  uuid: Uint8Array,
+): IndexHeader | undefined {
   if (bytes.length < INDEX_HEADER) return undefined
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  if (view.getUint32(0, true) !== INDEX_MAGIC || view.getUint32(8, true) !== FORMAT_VERSION) return undefined
+  if (view.getUint32(0, true) !== INDEX_MAGIC || view.getUint32(8, true) !== FORMAT_VERSION)
+    return undefined
   if (view.getUint32(4, true) !== crc32(bytes.subarray(8, INDEX_HEADER))) return undefined
-  if (view.getUint32(12, true) !== id.epoch || view.getFloat64(32, true) !== id.baseLsn) return undefined
+  if (view.getUint32(12, true) !== id.epoch || view.getFloat64(32, true) !== id.baseLsn)
+    return undefined
   if (!sameBytes(bytes.subarray(16, 32), uuid)) return undefined
   return {
     nextLsn: view.getFloat64(40, true),
@@ -242,7 +271,8 @@ export function decodeIndexHeader(bytes: Uint8Array, id: SegmentId, uuid: Uint8A
 
 type Column = Float64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
 
-const indexBytes = (frames: number, sections: number): number => INDEX_HEADER + frames * 16 + sections * 56
+const indexBytes = (frames: number, sections: number): number =>
+  INDEX_HEADER + frames * 16 + sections * 56
 
 function doubled<T extends Column>(column: T): T {
   const bytes = new Uint8Array(column.byteLength * 2)
@@ -263,7 +293,7 @@ export class HeadReader {
   /** The head of the frame at `position`, of which nothing at or beyond `to` may be part. */
   read(position: number, to: number): FrameHead | Bad {
     let head = position < this.#chunkAt ? SHORT : decodeHead(this.#chunk, position - this.#chunkAt)
-    for (let need = 0; head.result === 'short' && head.need > need; ) {
+    for (let need = 0; head.result === 'short' && head.need > need;) {
       need = head.need
       this.#chunk = readUpTo(this.#file, position, Math.min(Math.max(CHUNK, need), to - position))
       this.#chunkAt = position

@@ -5,7 +5,14 @@
  */
 import { DiskError } from '../../core/env/env.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
-import { decodeSegmentHeader, indexName, parseSegmentName, sameBytes, SEGMENT_HEADER, segmentName } from './format.ts'
+import {
+  decodeSegmentHeader,
+  indexName,
+  parseSegmentName,
+  sameBytes,
+  SEGMENT_HEADER,
+  segmentName,
+} from './format.ts'
 import type { SegmentId } from './format.ts'
 import type { Published } from './published.ts'
 import { extendMap, SegmentMap } from './segment-map.ts'
@@ -49,13 +56,15 @@ export class Segments {
     const newest = { epoch: published.segmentEpoch, baseLsn: published.segmentBase }
     try {
       this.#tail ??= this.#begin(newest)
-      while (this.#tail.id.baseLsn !== newest.baseLsn && this.#tail.broken === undefined) this.#seal(this.#tail)
+      while (this.#tail.id.baseLsn !== newest.baseLsn && this.#tail.broken === undefined)
+        this.#seal(this.#tail)
     } catch (error) {
       // Retention removed what this thread had not looked at for long: begin at the newest. Readers notice by offsets.
       if (!isMissing(error)) throw error
       this.#tail = this.#begin(newest)
     }
-    if (this.#tail.id.baseLsn === newest.baseLsn && this.#tail.end < published.end) this.#extend(this.#tail, published.end)
+    if (this.#tail.id.baseLsn === newest.baseLsn && this.#tail.end < published.end)
+      this.#extend(this.#tail, published.end)
   }
 
   #seal(tail: SegmentMap): void {
@@ -109,7 +118,10 @@ export class Segments {
       .list(this.#directory)
       .map((entry) => parseSegmentName(entry.name))
       .filter((id) => id !== undefined)
-      .filter((id) => id.baseLsn < segmentBase || (id.baseLsn === segmentBase && id.epoch === segmentEpoch))
+      .filter(
+        (id) =>
+          id.baseLsn < segmentBase || (id.baseLsn === segmentBase && id.epoch === segmentEpoch),
+      )
     this.#ids = ids.toSorted((a, b) => a.baseLsn - b.baseLsn)
   }
 
@@ -177,7 +189,8 @@ export class Segments {
     const map = new SegmentMap(id, header.result === 'segment' ? header.prevHash : 0n)
     if (header.result === 'bad') map.broken = `its header has a flaw: ${header.why}`
     else if (!sameBytes(header.uuid, this.#uuid)) map.broken = 'it belongs to another log'
-    else if (header.baseLsn !== id.baseLsn) map.broken = `its header says base LSN ${header.baseLsn}`
+    else if (header.baseLsn !== id.baseLsn)
+      map.broken = `its header says base LSN ${header.baseLsn}`
     return map
   }
 
@@ -221,8 +234,10 @@ export class Segments {
 /** Why `next` cannot be the segment after a whole one; undefined when it is. */
 export function notAfter(map: SegmentMap, next: SegmentId | undefined): string | undefined {
   if (next === undefined) return 'the segment after it is missing'
-  if (next.baseLsn !== map.nextLsn) return `it ends before LSN ${map.nextLsn}, the next segment begins at ${next.baseLsn}`
+  if (next.baseLsn !== map.nextLsn)
+    return `it ends before LSN ${map.nextLsn}, the next segment begins at ${next.baseLsn}`
   return undefined
 }
 
-export const isMissing = (error: unknown): boolean => error instanceof DiskError && error.code === 'ENOENT'
+export const isMissing = (error: unknown): boolean =>
+  error instanceof DiskError && error.code === 'ENOENT'

@@ -18,7 +18,9 @@ interface Staged {
 }
 
 /** How a writer reaches the log. `payload` comes back with the reply, to be used again. */
-export type SendCommit = (request: CommitRequest) => Promise<{ readonly reply: CommitReply; readonly payload: Uint8Array }>
+export type SendCommit = (
+  request: CommitRequest,
+) => Promise<{ readonly reply: CommitReply; readonly payload: Uint8Array }>
 
 const FIRST_BUFFER = 256 * 1024
 
@@ -38,7 +40,12 @@ export class StagingWriter implements Writer {
   #closed: MillraceError | undefined
   #last = { lsn: 0, commitNumber: 0 }
 
-  constructor(owner: string, opened: { readonly id: number; readonly epoch: number }, send: SendCommit, limit: number) {
+  constructor(
+    owner: string,
+    opened: { readonly id: number; readonly epoch: number },
+    send: SendCommit,
+    limit: number,
+  ) {
     this.owner = owner
     this.epoch = opened.epoch
     this.#id = opened.id
@@ -74,7 +81,8 @@ export class StagingWriter implements Writer {
       this.#clear()
       return { outcome: 'refused', error: this.#closed }
     }
-    if (this.#staged.length === 0 && this.#positions.length === 0) return { outcome: 'committed', ...this.#last, appended: [] }
+    if (this.#staged.length === 0 && this.#positions.length === 0)
+      return { outcome: 'committed', ...this.#last, appended: [] }
     const bytes = this.stagedBytes
     if (bytes > this.#limit || this.#staged.length >= MAX_SECTIONS) {
       const what = `It has ${bytes} bytes in ${this.#staged.length} blocks; the limits are ${this.#limit} and ${MAX_SECTIONS - 1}.`
@@ -117,10 +125,19 @@ export class StagingWriter implements Writer {
   #request(topics: readonly string[]): CommitRequest {
     const sections = this.#staged.length + (this.#positions.length > 0 ? 1 : 0)
     const head = newHead(sections)
-    for (const [i, staged] of this.#staged.entries()) putEntry(head, i, { ...staged, baseOffset: 0, nextOffset: 0 })
+    for (const [i, staged] of this.#staged.entries())
+      putEntry(head, i, { ...staged, baseOffset: 0, nextOffset: 0 })
     const payload = this.#buffer.subarray(0, this.#used)
     const appends = this.#staged.length > 0
-    return { writer: this.#id, epoch: this.epoch, head, payload, topics, positions: this.#positions, appends }
+    return {
+      writer: this.#id,
+      epoch: this.epoch,
+      head,
+      payload,
+      topics,
+      positions: this.#positions,
+      appends,
+    }
   }
 
   #stage(kind: number, topic: string, partition: number, bytes: Uint8Array, count: number): void {
@@ -132,7 +149,14 @@ export class StagingWriter implements Writer {
     this.#buffer.fill(0, this.#used + bytes.length, end)
     let index = this.#topics.get(topic)
     if (index === undefined) this.#topics.set(topic, (index = this.#topics.size))
-    this.#staged.push({ kind, topic: index, partition, count, length: bytes.length, hash: xxh64(bytes) })
+    this.#staged.push({
+      kind,
+      topic: index,
+      partition,
+      count,
+      length: bytes.length,
+      hash: xxh64(bytes),
+    })
     this.#used = end
   }
 

@@ -6,7 +6,16 @@
 import type { TopicInfo } from '../log.ts'
 import { sectionKinds } from './format.ts'
 import type { FrameHead, Section } from './format.ts'
-import { decodeChanges, decodeJson, decodePositions, encodeJson, isObject, isTopicInfo, isWhole, positionsFrom } from './payloads.ts'
+import {
+  decodeChanges,
+  decodeJson,
+  decodePositions,
+  encodeJson,
+  isObject,
+  isTopicInfo,
+  isWhole,
+  positionsFrom,
+} from './payloads.ts'
 import type { Change, PositionEntry } from './payloads.ts'
 
 export interface TopicState {
@@ -111,7 +120,10 @@ export class LogState {
       case 'earliest': {
         const topic = this.topics.get(change.topic)
         if (topic === undefined || change.partition >= topic.earliest.length) return
-        topic.earliest[change.partition] = Math.max(topic.earliest[change.partition]!, change.offset)
+        topic.earliest[change.partition] = Math.max(
+          topic.earliest[change.partition]!,
+          change.offset,
+        )
         topic.bytes = Math.max(0, topic.bytes - change.bytes)
         return
       }
@@ -122,7 +134,12 @@ export class LogState {
 
   #addTopic(info: TopicInfo): void {
     const { partitions } = info
-    this.topics.set(info.id, { info, next: new Float64Array(partitions), earliest: new Float64Array(partitions), bytes: 0 })
+    this.topics.set(info.id, {
+      info,
+      next: new Float64Array(partitions),
+      earliest: new Float64Array(partitions),
+      bytes: 0,
+    })
     this.names.set(info.name, info.id)
     this.nextTopic = Math.max(this.nextTopic, info.id + 1)
   }
@@ -172,7 +189,8 @@ export class LogState {
     const json = decodeJson(bytes)
     if (!isObject(json)) return undefined
     const { lsn, group, logTime, nextTopic, removedTo, topics, writers, holds, positions } = json
-    if (!isWhole(lsn) || !isWhole(group) || typeof logTime !== 'number' || !isWhole(nextTopic)) return undefined
+    if (!isWhole(lsn) || !isWhole(group) || typeof logTime !== 'number' || !isWhole(nextTopic))
+      return undefined
     if (!isWhole(removedTo)) return undefined
     if (![topics, writers, holds, positions].every(Array.isArray)) return undefined
     const state = new LogState()
@@ -198,14 +216,20 @@ export class LogState {
     const fits = (list: unknown): list is number[] =>
       Array.isArray(list) && list.length === info.partitions && list.every(isWhole)
     if (!fits(next) || !fits(earliest)) return false
-    this.topics.set(info.id, { info, next: Float64Array.from(next), earliest: Float64Array.from(earliest), bytes: value['bytes'] })
+    this.topics.set(info.id, {
+      info,
+      next: Float64Array.from(next),
+      earliest: Float64Array.from(earliest),
+      bytes: value['bytes'],
+    })
     this.names.set(info.name, info.id)
     return true
   }
 
   #restoreWriter(value: readonly unknown[]): boolean {
     const [owner, id, epoch, commits] = value
-    if (typeof owner !== 'string' || !isWhole(id) || !isWhole(epoch) || !isWhole(commits)) return false
+    if (typeof owner !== 'string' || !isWhole(id) || !isWhole(epoch) || !isWhole(commits))
+      return false
     this.#openWriter(owner, id, epoch)
     this.writers.get(owner)!.commits = commits
     return true
@@ -213,7 +237,8 @@ export class LogState {
 
   #restoreHold(value: readonly unknown[]): boolean {
     const [group, topic, ms, bytes] = value
-    if (typeof group !== 'string' || !isWhole(topic) || !isWhole(ms) || !isWhole(bytes)) return false
+    if (typeof group !== 'string' || !isWhole(topic) || !isWhole(ms) || !isWhole(bytes))
+      return false
     this.holds.set(`${group}\n${topic}`, { group, topic, ms, bytes })
     return true
   }

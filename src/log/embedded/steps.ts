@@ -27,7 +27,10 @@ export function runSteps<T>(steps: Steps<T>): T {
 }
 
 /** Runs one operation per `turn()`: the simulator's driver. A turn that never resolves is a killed process. */
-export async function runStepsByTurns<T>(steps: Steps<T>, turn: (op: DiskOp) => Promise<void>): Promise<T> {
+export async function runStepsByTurns<T>(
+  steps: Steps<T>,
+  turn: (op: DiskOp) => Promise<void>,
+): Promise<T> {
   let next = steps.next()
   while (next.done !== true) {
     await turn(next.value)
