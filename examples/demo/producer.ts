@@ -139,6 +139,7 @@ latenciesMs.sort((a, b) => a - b)
 const quantile = (q: number): number => latenciesMs[Math.floor(latenciesMs.length * q)] ?? 0
 const report: ProducerReport = {
   ...ledger,
+  latencyMs: { p50: quantile(0.5), p99: quantile(0.99) },
   wrongAnswers: wrongAnswers.slice(0, 10),
   pages: [...tally],
 }
