@@ -9,6 +9,7 @@ import type { Infer } from '../schema/infer.ts'
 import type { Sink } from '../sinks/sink.ts'
 import { sqlite } from '../sinks/sqlite/index.ts'
 import { avg, count, max, min, sum, tumbling } from './aggregates.ts'
+import type { Path } from './paths.ts'
 import { pipeline } from './pipeline.ts'
 import type { Stream } from './stream.ts'
 
@@ -89,6 +90,35 @@ pipeline('inference', (p) => {
   // @ts-expect-error And one that transforms.
   p.stream('changed', { schema: v.object({ id: v.pipe(v.string(), v.transform(Number)) }) })
 })
+
+const Constant = {
+  type: 'object',
+  properties: { id: { type: 'string' }, n: { type: ['number', 'null'] } },
+  required: ['id', 'n'],
+} as const
+const NotConstant = { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] }
+interface Tree {
+  id: string
+  left?: Tree
+  right?: Tree
+}
+
+pipeline('json schema', (p) => {
+  const constant = rowOf(p.stream('constant', { schema: Constant, key: 'id' }))
+  same<typeof constant.id, string>(true)
+  same<typeof constant.n, number | null>(true)
+  // @ts-expect-error Not always a key.
+  p.stream('constant', { schema: Constant, key: 'n' })
+
+  // Without `as const` the compiler knows the names of the fields, not their types.
+  const loose = p.stream('loose', { schema: NotConstant, key: 'id' })
+  const looseRow = rowOf(loose)
+  same<typeof looseRow.id, unknown>(true)
+  loose.where({ id: 5 }).keyBy('id')
+  // @ts-expect-error No such field.
+  loose.keyBy('other')
+})
+same<Path<Tree> extends string ? true : false, true>(true)
 same<Infer<typeof User>, { user_id: string; plan: string; age: number }>(true)
 
 pipeline('wrong streams and conditions', (p) => {
