@@ -231,7 +231,10 @@ function balance(world: StageWorld, read: number): void {
   let total = 0
   for (const { id, counters } of world.reports()) {
     const { processed, deadLettered, late, skipped, shed, expired } = counters
-    expect({ id, read: counters.read }).toEqual({ id, read: processed + deadLettered + late + skipped + shed + expired })
+    expect({ id, read: counters.read }).toEqual({
+      id,
+      read: processed + deadLettered + late + skipped + shed + expired,
+    })
     if (id.startsWith('p/events/')) total += counters.read
   }
   expect(total).toBe(read)

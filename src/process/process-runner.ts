@@ -43,6 +43,11 @@ export interface ProcessRunnerOptions {
   readonly skip?: readonly { readonly task: string; readonly offset: number }[]
 }
 
+/** Rows that go through the operators at once. */
+const largestPiece = 2_048
+/** A runner's share of a commit that the log still takes, whatever its estimate left out. */
+const mostStaged = limits.commitBytes * 0.75
+
 /** Everything that `reset` forgets. */
 interface Open {
   readonly tasks: readonly Task[]
@@ -61,6 +66,8 @@ export class ProcessRunner implements Runner {
   readonly #paused: Set<string>
   #open: Open | undefined
   #staged = false
+  /** Records worked on between two looks at what is staged. */
+  #piece = largestPiece
 
   constructor(options: ProcessRunnerOptions) {
     this.id = options.stage.id
@@ -78,7 +85,14 @@ export class ProcessRunner implements Runner {
     for (const task of tasks) byPartition[task.partition] = task
     const tell = this.#options.careful === true ? undefined : this.#options.mark
     const letters = new Letters(plan.deadLetters, stage.id, plan.hash)
-    const fates = new StageFates(stage, definition, letters, byPartition, () => env.clock.now(), tell)
+    const fates = new StageFates(
+      stage,
+      definition,
+      letters,
+      byPartition,
+      () => env.clock.now(),
+      tell,
+    )
     const built = buildStage(plan, stage, definition, fates)
     const resources = { env, log, stage, definition, built, tasks, snapshotDir }
     const reader = await openPositions(resources)
@@ -90,7 +104,7 @@ export class ProcessRunner implements Runner {
     }
     for (const task of tasks) if (this.#paused.has(task.id)) task.status = 'paused'
     const queue = new BlockQueue(reader)
-    const inputs = new StageInputs(this.#options, byPartition, built, fates, queue)
+    const inputs = new StageInputs(this.#options, byPartition, built, fates, queue, reader)
     const time = new StageTime(this.#options, tasks, built)
     this.#open = { tasks, built, letters, fates, reader, queue, inputs, time }
   }
@@ -98,27 +112,14 @@ export class ProcessRunner implements Runner {
   step(budget: StepBudget): StepResult {
     const open = this.#opened()
     assert(!this.#staged, 'no step between stage and committed')
-    const { careful } = this.#options
-    const rows = careful === true ? 1 : budget.rows
-    let worked = open.time.advance(budget.rows, this.#full)
-    if (!open.time.behind) {
-      const caughtUp = open.queue.fill(
-        { rows, bytes: budget.bytes },
-        (topic, partition, earliest) => this.#gone(topic, partition, earliest),
-      )
-      const read = open.inputs.work(rows)
-      open.time.observed(caughtUp)
-      if (read > 0) {
-        worked = true
-        open.time.advance(budget.rows, this.#full)
-      } else if (open.time.decideIdle()) {
-        worked = true
-        open.time.advance(budget.rows, this.#full)
-      }
-    }
+    const worked = this.#work(open, budget)
     this.#dropFailed(open)
     open.fates.resting()
     this.#options.mark?.(undefined, undefined)
+    if (this.stagedBytes > mostStaged) {
+      this.#tooMuch(open)
+      return 'worked'
+    }
     if (this.#full()) return 'full'
     return worked || open.time.behind || !open.queue.empty ? 'worked' : 'idle'
   }
@@ -158,6 +159,7 @@ export class ProcessRunner implements Runner {
     const open = this.#opened()
     this.#staged = false
     for (const task of open.tasks) task.committed()
+    this.#piece = Math.min(largestPiece, this.#piece * 2)
   }
 
   reset(): void {
@@ -184,22 +186,55 @@ export class ProcessRunner implements Runner {
     const task = open?.tasks.find((each) => each.id === id)
     if (open === undefined || task === undefined || task.running) return
     open.queue.drop(task.partition)
-    for (const [input, { topic }] of this.#options.stage.inputs.entries()) {
-      open.reader.seek({ topic, partition: task.partition, offset: task.positions[input]! })
-    }
+    open.inputs.resumed(task)
+    this.#seek(open, task)
     task.status = 'running'
     task.error = undefined
-    open.inputs.resumed(task)
   }
 
   report(): readonly TaskReport[] {
     const open = this.#open
     if (open === undefined) return []
-    return open.tasks.map((task) => task.report(open.inputs.lag(open.reader, task)))
+    return open.tasks.map((task) => task.report(open.inputs.lag(task)))
   }
 
   async close(): Promise<void> {
     this.reset()
+  }
+
+  /** Reads and closes windows by turns, in pieces small enough to stop in time. True when there was anything to do. */
+  #work(open: Open, budget: StepBudget): boolean {
+    const { inputs, queue, time } = open
+    const one = this.#options.careful === true ? 1 : this.#piece
+    let left = budget.rows
+    let filled = false
+    while (left > 0 && !this.#full()) {
+      if (time.behind) {
+        left -= Math.max(1, time.advance(Math.min(left, this.#piece), this.#full))
+        continue
+      }
+      if (queue.empty) {
+        if (filled) break
+        filled = true
+        queue.fill({ rows: left, bytes: budget.bytes }, this.#gone)
+      }
+      const read = inputs.work(Math.min(left, one))
+      time.observed(inputs.unread)
+      if (!time.decideIdle() && read === 0) break
+      left -= Math.max(1, read)
+    }
+    return left < budget.rows
+  }
+
+  /**
+   * More than a commit can hold: everything goes back to the last commit, and on in smaller pieces. A single record that
+   * makes too much becomes a dead letter.
+   */
+  #tooMuch(open: Open): void {
+    for (const task of open.tasks) if (task.status === 'running') this.#rollBack(open, task)
+    for (const task of open.tasks) if (task.status === 'running') this.#seek(open, task)
+    if (this.#piece === 1) open.inputs.refuseLast()
+    this.#piece = Math.max(1, this.#piece >>> 3)
   }
 
   readonly #full = (): boolean => this.stagedBytes >= limits.taskStageBytes
@@ -236,17 +271,29 @@ export class ProcessRunner implements Runner {
       if (task === undefined || !task.running) continue
       task.status = 'failed'
       task.error = error
-      task.rollback()
-      open.queue.drop(partition)
-      for (const output of open.built.outputs) output.drop(partition)
-      open.letters.staged.drop(partition)
-      open.time.rolledBack(task)
+      this.#rollBack(open, task)
     }
     open.fates.failures.clear()
   }
 
+  #rollBack(open: Open, task: Task): void {
+    task.rollback()
+    open.queue.drop(task.partition)
+    for (const output of open.built.outputs) output.drop(task.partition)
+    open.letters.staged.drop(task.partition)
+    open.time.rolledBack(task)
+  }
+
+  /** The reader goes where the task stands. */
+  #seek(open: Open, task: Task): void {
+    for (const [input, { topic }] of this.#options.stage.inputs.entries()) {
+      const offset = task.positions[input]!
+      open.reader.seek({ topic, partition: task.partition, offset })
+    }
+  }
+
   /** Retention overtook a task: it stops, the others go on. */
-  #gone(topic: string, partition: number, earliest: number): void {
+  readonly #gone = (topic: string, partition: number, earliest: number): void => {
     const open = this.#opened()
     const task = open.tasks.find((each) => each.partition === partition)
     const input = this.#options.stage.inputs.findIndex((each) => each.topic === topic)

@@ -22,7 +22,6 @@ export class StageFates implements Fates, OutputFates {
   readonly #tell: ((task: string | undefined, offset: number | undefined) => void) | undefined
   #marked = -1
   #fates = new Uint8Array(1_024)
-  #letterCount = 0
   /** Tasks that failed during this batch. */
   readonly failures = new Map<number, MillraceError>()
 
@@ -47,7 +46,6 @@ export class StageFates implements Fates, OutputFates {
   begin(batch: RowBatch): void {
     if (this.#fates.length < batch.rows) this.#fates = new Uint8Array(batch.rows * 2)
     this.#fates.fill(processed, 0, batch.rows)
-    this.#letterCount = 0
   }
 
   /** Counts what became of the batch's records. */
@@ -162,7 +160,7 @@ export class StageFates implements Fates, OutputFates {
         key: batch.key(row),
         raw: rawOf(batch, row),
         // Rows of one record that flatMap made must not share an id.
-        index: batch.unchanged ? 0 : this.#letterCount++,
+        index: siblingsBefore(batch, row),
       },
       this.#now(),
     )
@@ -178,6 +176,14 @@ export class StageFates implements Fates, OutputFates {
     if (node === undefined) return 'input'
     return 'name' in node ? node.name : node.topic
   }
+}
+
+/** How many rows before this one flatMap made of the same record. */
+function siblingsBefore(batch: RowBatch, row: number): number {
+  const origin = batch.origin[row]!
+  let before = 0
+  while (origin >= 0 && before < row && batch.origin[row - before - 1] === origin) before++
+  return before
 }
 
 /** A row that JSON cannot hold has no bytes to keep. */

@@ -37,13 +37,16 @@ export class StageInputs {
   readonly #built: BuiltStage
   readonly #fates: StageFates
   readonly #queue: BlockQueue
+  readonly #reader: Reader
   readonly #inputs: readonly InputState[]
   /** Tables first: their rows are applied before the streams' within a step. */
   readonly #order: readonly InputState[]
   readonly #byTopic = new Map<string, InputState>()
   readonly #selection = new RowList()
   readonly #place: RowPlace = { task: 0, offset: 0, watermark: -Infinity, upstream: 0 }
-  readonly #skip: ReadonlySet<string>
+  /** Records that become dead letters unseen: they hold up a worker, or make more than a commit holds. */
+  readonly #refused = new Map<string, 'MR4009' | 'MR4013'>()
+  #last: { readonly task: Task; readonly offset: number } | undefined
   readonly #replays: Replays
   #announced: {
     readonly task: Task
@@ -60,13 +63,16 @@ export class StageInputs {
     built: BuiltStage,
     fates: StageFates,
     queue: BlockQueue,
+    reader: Reader,
   ) {
+    this.#reader = reader
     this.#options = options
     this.#tasks = tasks
     this.#built = built
     this.#fates = fates
     this.#queue = queue
-    this.#skip = new Set((options.skip ?? []).map(({ task, offset }) => `${task}@${offset}`))
+    for (const { task, offset } of options.skip ?? [])
+      this.#refused.set(`${task}@${offset}`, 'MR4009')
     this.#inputs = options.stage.inputs.map((_, index) => this.#inputState(index))
     this.#order = this.#inputs.toSorted((a, b) => rank(a) - rank(b))
     for (const input of this.#inputs) this.#byTopic.set(input.topic, input)
@@ -101,12 +107,23 @@ export class StageInputs {
   }
 
   /** Records committed upstream that a task has not worked on; an upper bound. */
-  lag(reader: Reader, task: Task): number {
+  lag(task: Task): number {
     let lag = 0
-    for (const { topic, index } of this.#inputs) {
-      lag += Math.max(0, reader.end(topic, task.partition) - task.positions[index]!)
-    }
+    for (const { index } of this.#inputs) lag += this.unread(task, index)
     return lag
+  }
+
+  /** The same of one input. */
+  readonly unread = (task: Task, input: number): number => {
+    const { topic } = must(this.#inputs[input], 'an input of the stage')
+    return Math.max(0, this.#reader.end(topic, task.partition) - task.positions[input]!)
+  }
+
+  /** The record last begun with makes too much: when it comes again, it becomes a dead letter. */
+  refuseLast(): void {
+    if (this.#last !== undefined) {
+      this.#refused.set(`${this.#last.task.id}@${this.#last.offset}`, 'MR4013')
+    }
   }
 
   lostUpTo(task: Task, input: number, earliest: number): void {
@@ -180,6 +197,7 @@ export class StageInputs {
     if (done > block.row) block.row = Math.min(done, view.count)
     const from = block.row
     const to = Math.min(view.count, from + most)
+    this.#last = { task, offset: block.baseOffset + from }
     mark?.(task.id, careful === true ? block.baseOffset + from : undefined)
     for (let i = from; i < to; i++) this.#record(input, task, view, i, block.baseOffset + i)
     block.row = to
@@ -197,9 +215,13 @@ export class StageInputs {
     place.upstream = view.upstreams?.[i] ?? task.partition
     const source = task.time.source(input.index)
     place.watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
-    if (this.#skip.size > 0 && this.#skip.has(`${task.id}@${offset}`)) {
-      const what = `The functions of ${this.#options.stage.id} did not return for offset ${offset}.`
-      this.#unreadable(input, task, view, i, offset, new MillraceError('MR4009', what))
+    const code = this.#refused.size === 0 ? undefined : this.#refused.get(`${task.id}@${offset}`)
+    if (code !== undefined && role !== 'table') {
+      const what =
+        code === 'MR4009'
+          ? `The functions of ${this.#options.stage.id} did not return for offset ${offset}.`
+          : `What ${this.#options.stage.id} makes of offset ${offset} is more than a commit holds.`
+      this.#unreadable(input, task, view, i, offset, new MillraceError(code, what))
       return
     }
     if (role === 'replay') {

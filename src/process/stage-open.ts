@@ -27,6 +27,9 @@ export interface StageResources {
   readonly snapshotDir: string | undefined
 }
 
+/** How long, and how much, retention spares what a stage has not read. */
+const hold = { ms: 7 * 24 * 60 * 60 * 1000, bytes: 5 * 1024 ** 3 }
+
 /** Puts tasks at their committed positions and gives a reader that stands there. */
 export async function openPositions(resources: StageResources): Promise<Reader> {
   const { log, stage, tasks } = resources
@@ -36,6 +39,7 @@ export async function openPositions(resources: StageResources): Promise<Reader> 
   }
   const from: ReadFrom[] = []
   for (const [index, input] of stage.inputs.entries()) {
+    await log.topics.hold(stage.id, input.topic, hold.ms, hold.bytes)
     for (const task of tasks) {
       const { partition } = task
       const position = byPlace.get(`${input.topic}/${partition}`)

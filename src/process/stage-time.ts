@@ -25,7 +25,7 @@ interface Pulse {
   position: number
   raisedAt: number
   allIdle: AllIdle | undefined
-  lookAt: number | undefined
+  lookAt: number
 }
 
 /** A stage without windows behind it tells its watermark this often. */
@@ -43,7 +43,6 @@ export class StageTime {
   /** The stream that feeds the stage, and its idle bound; undefined behind a repartition, where upstream decides. */
   readonly #stream: { readonly input: number; readonly idleMs: number } | undefined
   readonly #pulses = new Map<Task, Pulse>()
-  #caughtUpSince: number | undefined
   /** Last announced watermark and when, by task and announcement. */
   readonly #announced = new Map<Task, { watermark: number; at: number }[]>()
 
@@ -70,7 +69,7 @@ export class StageTime {
         position,
         raisedAt: -Infinity,
         allIdle: undefined,
-        lookAt: undefined,
+        lookAt: now,
       })
       this.#publish(task, 'active')
     }
@@ -81,30 +80,28 @@ export class StageTime {
     return this.#tasks.some((task) => task.running && task.time.merged() > task.time.applied)
   }
 
-  /** Closes windows, about `rows` of them, until `full`. True when it did anything. */
-  advance(rows: number, full: () => boolean): boolean {
-    const budget = { rows: Math.max(1, rows) }
-    let worked = false
+  /** Closes windows, `rows` of them at most, until `full`. Returns how many rows' worth of work it did; 0 only for none. */
+  advance(rows: number, full: () => boolean): number {
+    const budget = { rows }
+    let worked = 0
     for (const task of this.#tasks) {
       if (!task.running || task.time.merged() <= task.time.applied) continue
-      if (budget.rows <= 0 || full()) return true
+      if (budget.rows <= 0 || full()) break
       this.#advanceTask(task, budget)
-      worked = true
+      worked = Math.max(1, rows - budget.rows)
     }
     return worked
   }
 
-  /** Called after every step of reading; `caughtUp`: there was nothing more to read. */
-  observed(caughtUp: boolean): void {
-    const now = this.#env.clock.monotonic()
-    if (!caughtUp) this.#caughtUpSince = undefined
-    else this.#caughtUpSince ??= now
+  /** Called after every step of reading. `unread` tells what a task has not read of an input. */
+  observed(unread: (task: Task, input: number) => number): void {
     const stream = this.#stream
     if (stream === undefined) return
+    const now = this.#env.clock.monotonic()
     for (const task of this.#tasks) {
       const pulse = this.#pulse(task)
       const position = task.positions[stream.input]!
-      if (pulse.position === position) continue
+      if (pulse.position === position && unread(task, stream.input) === 0) continue
       pulse.position = position
       pulse.activeAt = now
       pulse.allIdle = undefined
@@ -115,7 +112,7 @@ export class StageTime {
   /** Raises watermarks of partitions that bring nothing. True when one rose. */
   decideIdle(): boolean {
     const stream = this.#stream
-    if (stream === undefined || this.#caughtUpSince === undefined) return false
+    if (stream === undefined) return false
     const now = this.#env.clock.monotonic()
     let raised = false
     for (const task of this.#tasks) {
@@ -125,7 +122,7 @@ export class StageTime {
       const decision = decideIdle({
         watermark,
         now,
-        quietSince: Math.max(pulse.activeAt, this.#caughtUpSince),
+        quietSince: pulse.activeAt,
         idleMs: stream.idleMs,
         smallestActive: this.#board.smallestActive(),
         smallestKnown: this.#board.smallestKnown(),
@@ -152,8 +149,7 @@ export class StageTime {
       if (!task.running) continue
       if (this.#stream !== undefined) {
         const pulse = this.#pulse(task)
-        const quietSince = Math.max(pulse.activeAt, this.#caughtUpSince ?? pulse.activeAt)
-        at = Math.min(at, pulse.lookAt ?? quietSince + this.#stream.idleMs)
+        at = Math.min(at, pulse.lookAt)
       }
       for (const [index, { shiftMs }] of this.#built.announcements.entries()) {
         const last = must(this.#announced.get(task)?.[index], 'an announcement per output')

@@ -11,7 +11,12 @@ const changelog = 'p.stage.counts.changelog'
 const dir = '/data/state'
 
 function newStore(): MemoryStore<{ n: number }> {
-  return new MemoryStore({ name: 's', codec: jsonCodec<{ n: number }>(), partitionKey: (key) => key, maxBytes: 1e9 })
+  return new MemoryStore({
+    name: 's',
+    codec: jsonCodec<{ n: number }>(),
+    partitionKey: (key) => key,
+    maxBytes: 1e9,
+  })
 }
 
 /** A store that commits to a log, and a disk to keep snapshots on. */
@@ -26,7 +31,10 @@ class World {
     return this
   }
 
-  async commit(entries: readonly (readonly [string, number | undefined])[], partition = 0): Promise<void> {
+  async commit(
+    entries: readonly (readonly [string, number | undefined])[],
+    partition = 0,
+  ): Promise<void> {
     const writer = await this.log.open('worker')
     for (const [key, n] of entries) {
       if (n === undefined) this.store.delete(key)
@@ -52,7 +60,10 @@ class World {
   files(): string[] {
     const folder = `${dir}/${changelog}/0`
     if (!this.env.disk.exists(folder)) return []
-    return this.env.disk.list(folder).map(({ name }) => name).toSorted()
+    return this.env.disk
+      .list(folder)
+      .map(({ name }) => name)
+      .toSorted()
   }
 
   /** Turns one byte of a snapshot file. */
@@ -73,7 +84,9 @@ function contentsOf(store: MemoryStore<{ n: number }>): Record<string, number> {
 describe('snapshots', () => {
   test('snapshot and changelog give the state after the last commit, whenever snapshots were made', async () => {
     const key = fc.constantFrom('a', 'b', 'c', 'é', '\u{10000}', '￿', 'long '.repeat(20))
-    const commit = fc.array(fc.tuple(key, fc.option(fc.nat(9), { nil: undefined })), { maxLength: 6 })
+    const commit = fc.array(fc.tuple(key, fc.option(fc.nat(9), { nil: undefined })), {
+      maxLength: 6,
+    })
     const command = fc.oneof(commit, fc.constantFrom('snapshot' as const, 'partial' as const))
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 25 }), async (commands) => {
@@ -94,9 +107,16 @@ describe('snapshots', () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(100_000), async (position) => {
         const world = await new World().open()
-        await world.commit([['a', 1], ['b', 2]])
+        await world.commit([
+          ['a', 1],
+          ['b', 2],
+        ])
         const older = await world.snapshot()
-        await world.commit([['a', 3], ['b', undefined], ['c', 4]])
+        await world.commit([
+          ['a', 3],
+          ['b', undefined],
+          ['c', 4],
+        ])
         const newer = await world.snapshot()
         expect(world.files()).toEqual([`${older?.lsn}.snap`, `${newer?.lsn}.snap`])
         world.damage(`${newer?.lsn}.snap`, position)
@@ -125,7 +145,10 @@ describe('snapshots', () => {
       const world = await new World().open()
       await world.commit([['a', 1]])
       await world.snapshot()
-      await world.commit([['a', 2], ['b', 1]])
+      await world.commit([
+        ['a', 2],
+        ['b', 1],
+      ])
       const { disk } = world.env
       let operations = 0
       const stopping = new Proxy(disk, {
@@ -138,7 +161,13 @@ describe('snapshots', () => {
           }
         },
       })
-      const made = await snapshotOnce({ ...world.env, disk: stopping } as never, world.log, changelog, 0, dir).then(
+      const made = await snapshotOnce(
+        { ...world.env, disk: stopping } as never,
+        world.log,
+        changelog,
+        0,
+        dir,
+      ).then(
         () => true,
         () => false,
       )
@@ -152,7 +181,13 @@ describe('snapshots', () => {
 
   test('the maker works where enough changelog has come, and trims what the older snapshot covers', async () => {
     const world = await new World().open()
-    const maker = await SnapshotMaker.open(world.env, world.log, dir, [{ topic: changelog, partitions: 2 }], 100)
+    const maker = await SnapshotMaker.open(
+      world.env,
+      world.log,
+      dir,
+      [{ topic: changelog, partitions: 2 }],
+      100,
+    )
     await world.commit([['a', 1]])
     expect(await maker.round()).toEqual([])
     const big: [string, number][] = Array.from({ length: 20 }, (_, i) => [`key ${i}`, i])

@@ -139,7 +139,7 @@ export class SnapshotMaker {
     return new SnapshotMaker(env, log, dir, snapshotBytes, await log.reader(from))
   }
 
-  /** Makes the snapshots that are due. */
+  /** Makes the snapshots that are due, and gives up the changelog that no restart needs any more. */
   async round(): Promise<readonly MadeSnapshot[]> {
     this.#measure()
     const made: MadeSnapshot[] = []
@@ -284,13 +284,15 @@ function write(
   }
 }
 
-/** A name is durable only when the folder that holds it is synced, up to the one that was there before. */
+/**
+ * A name is durable only when the folder that holds it is synced. Folders that are there already are synced all the same:
+ * whoever made them may have died before he could.
+ */
 function makeFolder(disk: Disk, dir: string, place: SnapshotPlace): void {
-  const folder = folderOf(dir, place)
-  if (disk.exists(folder)) return
-  disk.mkdir(folder)
+  disk.mkdir(folderOf(dir, place))
   disk.fsyncDir(`${dir}/${place.changelog}`)
   disk.fsyncDir(dir)
+  disk.fsyncDir(dir.slice(0, Math.max(0, dir.lastIndexOf('/'))) || '.')
 }
 
 /** Entries of both in key order, the delta's where both have the key, tombstones left out. */

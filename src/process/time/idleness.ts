@@ -29,12 +29,14 @@ export interface IdleDecision {
   readonly idle: boolean
   readonly raiseTo: number | undefined
   readonly allIdle: AllIdle | undefined
-  /** Monotonic time of the next look; undefined for only when something changes. */
-  readonly lookAt: number | undefined
+  /** Monotonic time of the next look. */
+  readonly lookAt: number
 }
 
-/** Between two looks at the others' progress. */
+/** Between two looks at the others' progress, while there is some. */
 const pollMs = 100
+/** Other workers' partitions may wake up without a word: nobody looks away for longer. */
+const longestPollMs = 1_000
 /** With everything idle, a raise must be worth this, and a tenth of the time passed: quiet engines write ever less. */
 const leastRaiseMs = 250
 
@@ -49,14 +51,16 @@ export function decideIdle(facts: IdleFacts): IdleDecision {
     const raiseTo = due ? smallestActive : undefined
     return { idle: true, raiseTo, allIdle: undefined, lookAt: now + pollMs }
   }
-  if (facts.smallestKnown === undefined)
-    return { idle: true, raiseTo: undefined, allIdle: undefined, lookAt: undefined }
+  if (facts.smallestKnown === undefined) {
+    return { idle: true, raiseTo: undefined, allIdle: undefined, lookAt: now + longestPollMs }
+  }
   const base = Math.max(watermark, facts.smallestKnown)
   const allIdle = facts.allIdle ?? { since: now, base }
   const passed = now - allIdle.since
   const target = Math.floor(allIdle.base + passed)
   const step = Math.max(leastRaiseMs, passed / 10)
   const raiseTo = target - watermark >= step ? target : undefined
-  const from = raiseTo ?? watermark
-  return { idle: true, raiseTo, allIdle, lookAt: now + Math.max(pollMs, from + step - target) }
+  const wait = (raiseTo ?? watermark) + step - target
+  const lookAt = now + Math.min(longestPollMs, Math.max(pollMs, wait))
+  return { idle: true, raiseTo, allIdle, lookAt }
 }
