@@ -3,6 +3,7 @@
  * from live memory, so that making one stops nobody. The two newest are kept; one that cannot be read whole is passed
  * over for the older one and a longer changelog.
  */
+import { dirname } from 'node:path'
 import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
 import type { Disk, DiskFile, Env } from '../core/env/env.ts'
@@ -292,7 +293,7 @@ function makeFolder(disk: Disk, dir: string, place: SnapshotPlace): void {
   disk.mkdir(folderOf(dir, place))
   disk.fsyncDir(`${dir}/${place.changelog}`)
   disk.fsyncDir(dir)
-  disk.fsyncDir(dir.slice(0, Math.max(0, dir.lastIndexOf('/'))) || '.')
+  disk.fsyncDir(dirname(dir))
 }
 
 /** Entries of both in key order, the delta's where both have the key, tombstones left out. */

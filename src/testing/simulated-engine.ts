@@ -28,6 +28,7 @@ import { assign } from '../runtime/assignment.ts'
 import { IngestRouter } from '../runtime/ingest-router.ts'
 import type { FromWorker, ToWorker } from '../runtime/messages.ts'
 import { admitPlans, createTopics, nothingRuns } from '../runtime/plans.ts'
+import { snapshotDirOf } from '../runtime/snapshots.ts'
 import { SnapshotMaker } from '../state/snapshot.ts'
 import { simulatedChannel } from './simulated-channel.ts'
 import { SimulatedWorker } from './simulated-worker.ts'
@@ -55,6 +56,7 @@ export type SimulatedState = 'down' | 'starting' | 'running' | 'failed'
 export class SimulatedEngine {
   readonly plans: readonly Plan[]
   readonly #options: SimulatedEngineOptions
+  readonly #made = { snapshots: 0 }
   #life: Life | undefined
 
   constructor(options: SimulatedEngineOptions) {
@@ -86,6 +88,11 @@ export class SimulatedEngine {
     return this.#life?.recovery
   }
 
+  /** Snapshots made since the first start. */
+  get snapshots(): number {
+    return this.#made.snapshots
+  }
+
   /** The log thread is in the middle of disk work. */
   get writing(): boolean {
     return this.#life?.writing ?? false
@@ -94,7 +101,7 @@ export class SimulatedEngine {
   /** Starts a process; it gets on as the simulation runs. */
   start(workers: number = this.#options.workers ?? 2): void {
     if (this.#life?.env.alive === true) throw new Error('the engine is up: stop it or kill it first')
-    this.#life = new Life(this.#options, this.plans, workers)
+    this.#life = new Life(this.#options, this.plans, workers, this.#made)
     void this.#life.run()
   }
 
@@ -153,6 +160,7 @@ class Life {
   writing = false
   readonly #options: SimulatedEngineOptions
   readonly #plans: readonly Plan[]
+  readonly #made: { snapshots: number }
   readonly #logEnv: SimulatedEnv
   readonly #boards: Record<string, SharedArrayBuffer> = {}
   readonly #slots: Slot[]
@@ -165,7 +173,13 @@ class Life {
   #failed = false
   #starts = 0
 
-  constructor(options: SimulatedEngineOptions, plans: readonly Plan[], workers: number) {
+  constructor(
+    options: SimulatedEngineOptions,
+    plans: readonly Plan[],
+    workers: number,
+    made: { snapshots: number },
+  ) {
+    this.#made = made
     this.#options = options
     this.#plans = plans
     const { simulation, disk } = options
@@ -324,18 +338,15 @@ class Life {
 
   async #makeSnapshots(): Promise<void> {
     const { directory = 'data', snapshotBytes } = this.#options
-    const changelogs = this.#plans.flatMap(({ stages }) =>
-      stages.flatMap(({ stores, partitions }) => stores.map(({ changelog }) => ({ topic: changelog, partitions }))),
-    )
-    if (changelogs.length === 0) return
+    const changelogs = mergePlans(this.#plans)
+      .topics.filter(({ role }) => role === 'changelog')
+      .map(({ name, partitions }) => ({ topic: name, partitions }))
     const env = this.env.thread('snapshots')
     const log = await LogClient.connect(env, this.#logPort(env))
     try {
-      const maker = await SnapshotMaker.open(env, log, `${directory}/state`, changelogs, snapshotBytes)
+      const maker = await SnapshotMaker.open(env, log, snapshotDirOf(directory), changelogs, snapshotBytes)
       while (env.alive && !this.#stopping) {
-        for (const { changelog, partition, spareOffset } of await maker.round()) {
-          if (spareOffset > 0) await log.topics.trim(changelog, partition, spareOffset)
-        }
+        this.#made.snapshots += (await maker.round()).length
         await maker.wait(new AbortController().signal)
         // Rounds look at every changelog: not after every commit.
         await env.timers.sleep(50)

@@ -14,6 +14,8 @@ export interface Config {
   readonly checkpointBytes: number
   readonly snapshotBytes: number
   readonly producers: number
+  /** One more that has no id: it sends each body once. */
+  readonly plain: boolean
   readonly bodies: number
   readonly bodyEvents: number
   readonly users: number
@@ -44,6 +46,7 @@ export function draw(random: SeededRandom): Config {
     checkpointBytes: random.pick([8_192, 65_536]),
     snapshotBytes: random.pick([500, 4_000, 1_000_000]),
     producers: 1 + random.int(3),
+    plain: random.chance(0.7),
     bodies: 4 + random.int(12),
     bodyEvents: random.pick([1, 4, 12]),
     users: random.pick([1, 3, 12]),
