@@ -324,6 +324,18 @@ export const errorTable = {
     title: 'The address of the webhook is not public',
     advice: 'Set `allowPrivate: true` if the receiver is your own.',
   },
+  MR6030: {
+    kind: 'unavailable',
+    title: 'Too many clients follow topics',
+    advice: 'Close some, or try again later.',
+    status: 503,
+  },
+  MR6031: {
+    kind: 'invalid',
+    title: 'A page of another site may not connect',
+    advice: 'Open the page from this server; programs that are no browser send no Origin.',
+    status: 403,
+  },
   MR6050: {
     kind: 'invalid',
     title: 'The producer is closed',
@@ -407,7 +419,7 @@ export const errorTable = {
   MR2012: {
     kind: 'invalid',
     title: 'The topic cannot be created like this',
-    advice: 'Names are 1 to 200 of a-z A-Z 0-9 . _ - and neither . nor ..; partitions are 1 to 1024.',
+    advice: 'Names are 1 to 200 of a-z A-Z 0-9 . _ - and neither . nor ..; partitions are a power of two, at most 1024.',
     status: 400,
   },
   MR2013: {
@@ -625,7 +637,7 @@ export const errorTable = {
   MR6002: {
     kind: 'invalid',
     title: 'An option has a value it cannot have',
-    advice: 'See `millrace run --help` for the options, their units and limits.',
+    advice: 'Add --help to the command for its options, their units and limits.',
   },
   MR6003: {
     kind: 'unavailable',
@@ -690,6 +702,12 @@ export const errorTable = {
     kind: 'invalid',
     title: 'The engine has nothing to run',
     advice: 'Name at least one pipeline file that loads.',
+  },
+  MR6014: {
+    kind: 'conflict',
+    title: 'A running pipeline uses the topic',
+    advice: 'Start the engine without that pipeline, then delete the topic.',
+    status: 409,
   },
 } as const satisfies Record<string, ErrorEntry>
 

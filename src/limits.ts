@@ -76,6 +76,17 @@ export const limits = {
   /** What retention spares for a sink that does not take it, where the sink does not say. */
   holdMs: 7 * 24 * 60 * 60 * 1000,
   holdBytes: 4 * 1024 * MiB,
+  /** Clients that follow topics or the live page at once, over HTTP and WebSocket. */
+  followers: 256,
+  /** What is read for one client in one turn. */
+  followerBatchBytes: 64 * KiB,
+  /** A client is sent nothing more while this much waits in its socket, and closed when none of it moves for so long. */
+  followerBufferBytes: 1 * MiB,
+  followerStuckMs: 10_000,
+  /** Clients send us nothing of size. */
+  followerMessageBytes: 4 * KiB,
+  /** Something is sent to a quiet client this often, so that both sides notice a dead connection. */
+  followerBeatMs: 15_000,
   sinkColumns: 500,
   sinkColumnName: 255,
 } as const

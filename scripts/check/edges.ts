@@ -45,9 +45,24 @@ const list: Edge[] = [
     why: 'starts the thread of a SQLite sink',
   },
   {
-    file: 'src/sinks/sqlite/thread.ts',
+    file: 'src/sinks/sqlite/sqlite-thread.ts',
     uses: ['node:worker_threads'],
     why: 'the entry of the thread of a SQLite sink',
+  },
+  {
+    file: 'src/runtime/serve/page.ts',
+    uses: ['node:fs'],
+    why: 'reads the files of the live page that lie beside it',
+  },
+  {
+    file: 'src/runtime/serve/records.ts',
+    uses: ['node:stream'],
+    why: 'fastify takes a stream for an answer that is written as it is read',
+  },
+  {
+    file: 'src/runtime/serve/upgrade.ts',
+    uses: ['ws'],
+    why: 'the WebSocket front of the HTTP server',
   },
 ]
 

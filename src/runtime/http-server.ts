@@ -7,11 +7,14 @@ import { fastify } from 'fastify'
 import type { FastifyInstance } from 'fastify'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import type { Plan } from '../plan/plan.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { Engine } from './engine.ts'
 import { observeEngine } from './facts.ts'
 import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './http/index.ts'
 import type { IngestRoutesOptions } from './http/index.ts'
+import { serveRoutes } from './serve/index.ts'
+import type { LiveSnapshot } from './serve/index.ts'
 import { socketName } from './socket.ts'
 
 export interface HttpServer {
@@ -49,6 +52,20 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     overSocket: (request) => local.has(request.socket),
   })
   observeEngine(app, engine)
+  serveRoutes(app, {
+    env: engine.inputs.env,
+    log: engine.log,
+    snapshot: () => snapshotOf(engine),
+    outputs: engine.plans.flatMap((plan) => namesOf(plan, 'output')),
+    deadLetters: engine.plans.map((plan) => plan.deadLetters),
+    paths: engine.plans.flatMap(({ delivers }) =>
+      delivers.flatMap(({ servePath: path, topic }) =>
+        path === undefined ? [] : [{ path, topic }],
+      ),
+    ),
+    host: config.host,
+    trusted: (request) => local.has(request.socket),
+  })
   await listen(app, config.host, config.port)
   try {
     const socket = await listenOnSocket(app, config.dataDir, local)
@@ -63,6 +80,17 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     await app.close()
     throw error
   }
+}
+
+/** What the live page shows of an engine. */
+async function snapshotOf(engine: Engine): Promise<LiveSnapshot> {
+  const { state, version, upMs } = engine.status()
+  const tasks = await engine.reports.tasks()
+  return { state, version, upMs, tasks, notReady: await engine.notReady() }
+}
+
+function namesOf(plan: Plan, role: Plan['topics'][number]['role']): string[] {
+  return plan.topics.filter((topic) => topic.role === role).map(({ name }) => name)
 }
 
 function newApp(paths: IngestRoutesOptions['paths']): FastifyInstance {

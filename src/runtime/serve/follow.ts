@@ -36,7 +36,6 @@ export async function follow(
   } catch (error) {
     const text = error instanceof MillraceError ? error.message : 'The topic cannot be read.'
     client.close(closeCodes.internal, text)
-    if (!(error instanceof MillraceError)) throw error
   } finally {
     cursor.close()
   }

@@ -88,7 +88,9 @@ export class LiveHub {
     this.#running = true
     try {
       while (this.#clients.size > 0) {
-        const text = JSON.stringify(await this.message())
+        // An engine that is going away has nothing to tell; the sockets are closed by whoever stops it.
+        const text = await this.message().then(JSON.stringify, () => this.#last)
+        if (text === undefined) break
         this.#last = text
         for (const client of this.#clients) {
           // Each message replaces the one before: a slow client just misses some.

@@ -65,6 +65,8 @@ async function answer(
       place.leave()
       lines.destroy()
     })
+    // A server that closes waits for connections that are kept alive, and a follower's ends only then.
+    if (asked.follow) reply.header('connection', 'close')
     return await reply
       .type('application/x-ndjson; charset=utf-8')
       .header('cache-control', 'no-store')

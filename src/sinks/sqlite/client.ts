@@ -29,7 +29,7 @@ interface Waiting {
 }
 
 /** Built, the entry is JavaScript; in the repository Node runs the source. */
-const entry = import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js'
+const entry = import.meta.url.endsWith('.ts') ? './sqlite-thread.ts' : './sqlite-thread.js'
 
 /** Starts the thread and opens the database in it. */
 export async function openThread(options: SessionOptions, who: Opening): Promise<SinkWriter> {
