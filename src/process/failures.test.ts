@@ -1,0 +1,456 @@
+import { describe, expect, test } from 'vitest'
+import type { OnError, PipelineDefinition } from '../index.ts'
+import { count, pipeline, sum, tumbling } from '../index.ts'
+import { StageWorld } from '../../tests/support/stage-world.ts'
+import type { WorldOptions } from '../../tests/support/stage-world.ts'
+import { encodeReplay } from './dead-letters.ts'
+
+const base = Date.UTC(2024, 0, 1)
+const Event = {
+  type: 'object',
+  properties: { id: { type: 'string' }, n: { type: 'number' }, page: { type: 'string' } },
+  required: ['id', 'n'],
+} as const
+type Row = { id: string; n: number; page?: string }
+
+interface Letter {
+  readonly [name: string]: unknown
+  readonly code: string
+  readonly operator: string
+  readonly node: number
+  readonly raw: string
+}
+
+const row = (id: string, n: number, timestamp = base) => ({
+  partition: Number(id[1]) % 2,
+  timestamp,
+  key: id,
+  value: { id, n },
+})
+
+function withMap(
+  fn: (row: Row) => object,
+  options: { onError?: OnError; retries?: number } = {},
+): PipelineDefinition {
+  return pipeline('p', { partitions: 2 }, (p) => {
+    p.stream('events', { schema: Event, key: 'id' })
+      .map(fn as (row: Row) => { id: string }, { name: 'mapped', ...options })
+      .to(p.topic('out'))
+  })
+}
+
+async function ran(
+  definition: PipelineDefinition,
+  records: ReturnType<typeof row>[],
+  options: WorldOptions = {},
+) {
+  const world = new StageWorld(definition, options)
+  await world.produce('events', records)
+  await world.drain()
+  const letters = (await world.read('p.dead-letters')).map(({ value }) => value as Letter)
+  const out = (await world.read('out')).map(({ value }) => value)
+  return { world, letters, out }
+}
+
+function totals(world: StageWorld): Record<string, number> {
+  const sums: Record<string, number> = {}
+  for (const { counters } of world.reports()) {
+    for (const [name, value] of Object.entries(counters))
+      if (value > 0) sums[name] = (sums[name] ?? 0) + value
+  }
+  return sums
+}
+
+describe('a function that fails', () => {
+  const throws = (e: Row): object => {
+    if (e.n === 13) throw new Error('unlucky')
+    return { n: e.n }
+  }
+  const records = [row('k0', 1), row('k1', 13), row('k0', 2)]
+
+  test('sends the record to the dead letters with everything needed to find and replay it', async () => {
+    const { world, letters, out } = await ran(withMap(throws, { retries: 2 }), records)
+    expect(out).toEqual([{ n: 1 }, { n: 2 }])
+    expect(letters).toMatchObject([
+      {
+        id: 'p/events:mapped@events/1/0',
+        stage: 'p/events',
+        operator: 'mapped',
+        node: 1,
+        code: 'MR4001',
+        attempts: 3,
+        topic: 'events',
+        partition: 1,
+        offset: 0,
+        timestamp: base,
+        key: 'k1',
+        raw: '{"id":"k1","n":13}',
+        planHash: world.plan.hash,
+      },
+    ])
+    expect(letters[0]?.['message']).toContain('unlucky')
+    expect(totals(world)).toEqual({ read: 3, processed: 2, deadLettered: 1, emitted: 2 })
+  })
+
+  test('is tried again as often as it may', async () => {
+    let calls = 0
+    const flaky = (e: Row): object => {
+      if (++calls < 3) throw new Error('not yet')
+      return { n: e.n }
+    }
+    const { letters, out } = await ran(withMap(flaky, { retries: 2 }), [row('k0', 1)])
+    expect({ letters, out, calls }).toEqual({ letters: [], out: [{ n: 1 }], calls: 3 })
+  })
+
+  test('is skipped and counted where the pipeline says so', async () => {
+    const { world, letters, out } = await ran(withMap(throws, { onError: 'skip' }), records)
+    expect({ letters, out }).toEqual({ letters: [], out: [{ n: 1 }, { n: 2 }] })
+    expect(totals(world)).toEqual({ read: 3, processed: 2, skipped: 1, emitted: 2 })
+  })
+
+  test('stops its task alone with `fail`; resumed, the task goes on from its last commit', async () => {
+    let broken = true
+    const fn = (e: Row): object => {
+      if (e.n === 13 && broken) throw new Error('unlucky')
+      return { n: e.n }
+    }
+    const { world, out } = await ran(withMap(fn, { onError: 'fail' }), [
+      row('k0', 1),
+      row('k1', 5),
+      row('k1', 13),
+      row('k1', 6),
+    ])
+    expect(out).toEqual([{ n: 1 }])
+    const [zero, one] = world.reports()
+    expect(zero).toMatchObject({ status: 'running', counters: { read: 1, emitted: 1 }, lag: 0 })
+    expect(one).toMatchObject({
+      status: 'failed',
+      counters: { read: 0, emitted: 0 },
+      lag: 3,
+      error: { code: 'MR4001' },
+    })
+    await world.produce('events', [row('k0', 2), row('k1', 7)])
+    await world.drain()
+    expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 1 }, { n: 2 }])
+    broken = false
+    for (const { runners } of world.workers)
+      for (const runner of runners) runner.resume('p/events/1')
+    await world.drain()
+    const all = (await world.read('out')).map(({ value }) => (value as Row).n)
+    expect(all).toEqual([1, 2, 5, 13, 6, 7])
+    expect(world.reports().map(({ status, lag }) => [status, lag])).toEqual([
+      ['running', 0],
+      ['running', 0],
+    ])
+  })
+
+  test.each([
+    ['a promise', () => Promise.resolve({ n: 1 }), 'MR4002'],
+    ['a promise that rejects', () => Promise.reject(new Error('later')), 'MR4002'],
+    ['nothing', () => undefined, 'MR4003'],
+    ['an array', () => [{ n: 1 }], 'MR4003'],
+    ['a number', () => 7, 'MR4003'],
+    ['something JSON cannot hold', () => ({ n: 1n }), 'MR4003'],
+    ['more than a topic takes', () => ({ big: 'x'.repeat(1024 * 1024) }), 'MR4013'],
+  ])('that returns %s is a dead letter with a code', async (_, fn, code) => {
+    const { world, letters, out } = await ran(withMap(fn as () => object), [row('k0', 1)])
+    expect(out).toEqual([])
+    expect(letters).toMatchObject([{ code }])
+    expect(totals(world)).toEqual({ read: 1, deadLettered: 1 })
+  })
+
+  test('rows that flatMap made of one record have letters of their own, the same at every attempt', async () => {
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .flatMap((e) => [{ part: e.n }, { part: e.n + 1 }])
+        .filter(
+          ({ part }) => {
+            throw new Error(`no ${part}`)
+          },
+          { name: 'never' },
+        )
+        .to(p.topic('out'))
+    })
+    const { letters, world } = await ran(definition, [
+      { ...row('k0', 1), partition: 0 },
+      { ...row('k0', 5), partition: 0 },
+    ])
+    expect(letters.map(({ id, raw }) => [id, raw])).toEqual([
+      ['p/events:never@events/0/0', '{"part":1}'],
+      ['p/events:never@events/0/0.1', '{"part":2}'],
+      ['p/events:never@events/0/1', '{"part":5}'],
+      ['p/events:never@events/0/1.1', '{"part":6}'],
+    ])
+    expect(totals(world)).toEqual({ read: 2, deadLettered: 2 })
+  })
+})
+
+describe('records that nobody validated', () => {
+  const identity = withMap((e) => e)
+
+  test.each([
+    ['no JSON', Buffer.from('{"id":'), 'MR4006'],
+    ['no UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'MR4006'],
+    ['no object', Buffer.from('[1]'), 'MR4006'],
+    ['nested too deep', Buffer.from(`{"id":${'['.repeat(70)}${']'.repeat(70)}}`), 'MR4006'],
+    ['not the schema’s shape', { id: 'k0', n: 'one' }, 'MR4007'],
+    ['no value', undefined, 'MR4006'],
+  ])('with %s become dead letters, and the rest goes on', async (_, value, code) => {
+    const world = new StageWorld(identity)
+    await world.produce(
+      'events',
+      [{ partition: 0, timestamp: base, key: 'k0', value }, row('k0', 1)],
+      0,
+    )
+    await world.drain()
+    expect((await world.read('p.dead-letters')).map((each) => each.value)).toMatchObject([
+      { code, operator: 'events', offset: 0 },
+    ])
+    expect((await world.read('out')).length).toBe(1)
+    expect(totals(world)).toEqual({ read: 2, processed: 1, deadLettered: 1, emitted: 1 })
+  })
+
+  test('with a time too far ahead neither become rows nor move the watermark', async () => {
+    const { world, letters } = await ran(identity, [
+      row('k0', 1, base + 11 * 60_000),
+      row('k0', 2, base + 60_000),
+    ])
+    expect(letters).toMatchObject([{ code: 'MR4008', offset: 0 }])
+    expect(world.reports()[0]?.watermark).toBe(base + 60_000 - 5_000)
+  })
+})
+
+describe('state and amplification', () => {
+  test('a state past its limit stops its task alone, with a code, and nothing of the task is committed', async () => {
+    const definition = pipeline('p', { partitions: 2, state: '20KB' }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .keyBy('id')
+        .window(tumbling('1h'))
+        .aggregate('out', { n: count() })
+        .to(p.topic('out'))
+    })
+    const many = Array.from({ length: 500 }, (_, i) => ({
+      partition: 1,
+      timestamp: base,
+      key: `key ${i}`,
+      value: { id: `key ${i}`, n: i },
+    }))
+    const { world } = await ran(definition, [row('k0', 1), ...many])
+    const [zero, one] = world.reports()
+    expect(zero).toMatchObject({ status: 'running', counters: { read: 1 }, stateKeys: 2 })
+    expect(one).toMatchObject({
+      status: 'failed',
+      counters: { read: 0 },
+      error: { code: 'MR4010' },
+      lag: 500,
+      stateKeys: 0,
+    })
+    expect(one?.error?.message).toMatch(/keys.*TTL.*RocksDB/s)
+  })
+
+  test('a record that makes more than a commit holds is a dead letter; its neighbours are not', async () => {
+    const padded = pipeline('p', { partitions: 2 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .flatMap((e) => Array.from({ length: e.n }, (_, i) => ({ i, pad: 'x'.repeat(10_000) })), {
+          name: 'padded',
+        })
+        .to(p.topic('out'))
+    })
+    const { world, letters, out } = await ran(padded, [
+      row('k0', 2),
+      row('k1', 3),
+      row('k0', 1_400),
+      row('k0', 4),
+      row('k1', 5),
+    ])
+    expect(letters).toMatchObject([{ code: 'MR4013', partition: 0, offset: 1 }])
+    expect(out.length).toBe(14)
+    expect(totals(world)).toEqual({ read: 5, processed: 4, deadLettered: 1, emitted: 14 })
+  })
+})
+
+describe('replay', () => {
+  test('a letter enters again at the operator that failed, and only there', async () => {
+    let broken = true
+    const seen: number[] = []
+    const definition = pipeline('p', { partitions: 2 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .derive((e) => {
+          seen.push(e.n)
+          return { n: e.n + 100 }
+        })
+        .filter(
+          (e) => {
+            if (broken && e.n === 113) throw new Error('unlucky')
+            return true
+          },
+          { name: 'checked' },
+        )
+        .keyBy('n')
+        .window(tumbling('1s'))
+        .aggregate('out', { rows: count(), total: sum('n') })
+        .to(p.topic('out'))
+    })
+    const { world, letters } = await ran(definition, [row('k1', 13), row('k0', 1)])
+    const [letter] = letters
+    expect(letter).toMatchObject({ operator: 'checked', raw: '{"id":"k1","n":113}' })
+    broken = false
+    const { node, raw, key } = letter as Letter & { key: string }
+    const value = encodeReplay({
+      node,
+      raw: Buffer.from(raw),
+      key,
+      timestamp: base,
+      watermark: undefined,
+      upstream: 1,
+      letter: 0,
+      attempts: 1,
+    })
+    await world.produce('p.events.replay', [{ partition: 1, timestamp: base, value }], 0)
+    await world.drain()
+    await world.produce('events', [row('k0', 1, base + 300_000), row('k1', 1, base + 300_000)])
+    await world.drain()
+    const rows = (await world.read('out')).map((each) => each.value)
+    expect(rows).toHaveLength(2)
+    expect(rows).toContainEqual(expect.objectContaining({ n: 113, rows: 1, total: 113 }))
+    expect(seen.toSorted()).toEqual([1, 1, 1, 13])
+  })
+
+  test('a letter whose window is closed for good is late, and opens nothing', async () => {
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      const out = p
+        .stream('events', { schema: Event, key: 'id' })
+        .keyBy('id')
+        .window(tumbling('1s'))
+        .aggregate('out', { total: sum((e) => (e.n === 13 ? Number.NaN : e.n)) })
+      out.to(p.topic('out'))
+      out.late().to(p.topic('late'))
+    })
+    const at0 = (id: string, n: number, timestamp = base) => ({
+      ...row(id, n, timestamp),
+      partition: 0,
+    })
+    const { world, letters } = await ran(definition, [
+      at0('k0', 1),
+      at0('k0', 13),
+      at0('k9', 1, base + 60_000),
+    ])
+    expect(letters).toMatchObject([{ code: 'MR4005', operator: 'out', raw: '{"id":"k0","n":13}' }])
+    const before = await world.read('out')
+    const { node, key } = letters[0] as Letter & { key: string }
+    const value = encodeReplay({
+      node,
+      raw: Buffer.from('{"id":"k0","n":4}'),
+      key,
+      timestamp: base,
+      watermark: base,
+      upstream: 0,
+      letter: 0,
+      attempts: 1,
+    })
+    await world.produce(
+      'p.events.replay',
+      [
+        { partition: 0, timestamp: base, value },
+        { partition: 0, timestamp: base, value: { nonsense: 1 } },
+      ],
+      0,
+    )
+    await world.drain()
+    expect(await world.read('out')).toEqual(before)
+    expect((await world.read('late')).map((each) => each.value)).toEqual([{ id: 'k0', n: 4 }])
+    expect((await world.read('p.dead-letters')).map((each) => (each.value as Letter).code)).toEqual(
+      ['MR4005', 'MR4014'],
+    )
+  })
+})
+
+describe('operating a stage', () => {
+  test('a paused task stands still at a batch boundary, loses nothing, and repeats nothing', async () => {
+    const world = new StageWorld(withMap((e) => ({ n: e.n })))
+    const each = (fn: (runner: StageWorld['workers'][number]['runners'][number]) => void): void => {
+      for (const { runners } of world.workers) runners.forEach(fn)
+    }
+    await world.produce('events', [row('k0', 1), row('k1', 1)])
+    await world.drain()
+    each((runner) => runner.pause('p/events/1'))
+    await world.produce('events', [row('k0', 2), row('k1', 2)])
+    await world.drain()
+    expect(world.reports().map(({ status, lag }) => [status, lag])).toEqual([
+      ['running', 0],
+      ['paused', 1],
+    ])
+    each((runner) => runner.resume('p/events/1'))
+    each((runner) => runner.pause('p/events/0'))
+    each((runner) => runner.resume('p/events/0'))
+    await world.produce('events', [row('k0', 3), row('k1', 3)])
+    await world.drain()
+    const out = (await world.read('out')).map(({ value, key }) => `${key} ${(value as Row).n}`)
+    expect(out.toSorted()).toEqual(['k0 1', 'k0 2', 'k0 3', 'k1 1', 'k1 2', 'k1 3'])
+  })
+
+  test('a task that retention overtook stops; resumed, it counts the gap and goes on', async () => {
+    const world = new StageWorld(
+      withMap((e) => ({ n: e.n })),
+      { paused: ['p/events/1'] },
+    )
+    await world.produce('events', [row('k0', 1), row('k1', 1), row('k1', 2)])
+    await world.drain()
+    world.log.cut('events', 1, 2)
+    await world.produce('events', [row('k0', 2), row('k1', 3)])
+    for (const { runners } of world.workers)
+      for (const runner of runners) runner.resume('p/events/1')
+    await world.drain()
+    expect(world.reports()).toMatchObject([
+      { status: 'running' },
+      { status: 'behind-retention', error: { code: 'MR4012' } },
+    ])
+    for (const { runners } of world.workers)
+      for (const runner of runners) runner.resume('p/events/1')
+    await world.drain()
+    expect(world.reports()[1]).toMatchObject({
+      status: 'running',
+      counters: { read: 3, expired: 2, processed: 1 },
+    })
+    expect((await world.read('out')).map(({ value }) => (value as Row).n)).toEqual([1, 2, 3])
+  })
+
+  test('careful mode says each record before it is worked on; a blamed one becomes a dead letter unseen', async () => {
+    const marks: string[] = []
+    const mark = (task: string | undefined, offset: number | undefined): void =>
+      void marks.push(`${task} ${offset}`)
+    const seen: number[] = []
+    const definition = withMap((e) => {
+      marks.push(`call ${e.n}`)
+      seen.push(e.n)
+      return { n: e.n }
+    })
+    const skip = [{ task: 'p/events/0', offset: 1 }]
+    const { letters, out } = await ran(definition, [row('k0', 1), row('k0', 2), row('k0', 3)], {
+      careful: true,
+      mark,
+      skip,
+    })
+    expect(seen).toEqual([1, 3])
+    expect(out).toEqual([{ n: 1 }, { n: 3 }])
+    expect(letters).toMatchObject([{ code: 'MR4009', offset: 1, raw: '{"id":"k0","n":2}' }])
+    expect(marks.indexOf('call 3')).toBe(marks.indexOf('p/events/0 2') + 1)
+  })
+
+  test('where a stage begins at the latest record, a crash before the first record does not move the beginning', async () => {
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id', start: 'latest' })
+        .map((e) => ({ n: e.n }))
+        .to(p.topic('out'))
+    })
+    const at0 = (n: number) => ({ ...row('k0', n), partition: 0 })
+    const world = new StageWorld(definition)
+    await world.produce('events', [at0(1)])
+    await world.drain()
+    world.crash(world.workers[0]!)
+    await world.produce('events', [at0(2)])
+    world.start(1)
+    await world.drain()
+    expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 2 }])
+  })
+})
