@@ -53,10 +53,17 @@ export interface SimulatedEngineOptions {
 /** `down`: it was killed, stopped, or never started. `failed`: it ended by itself; `error` says why. */
 export type SimulatedState = 'down' | 'starting' | 'running' | 'failed'
 
+export interface EngineCounts {
+  opened: number
+  torn: number
+  snapshots: number
+}
+
 export class SimulatedEngine {
   readonly plans: readonly Plan[]
+  /** Since the first start: times the log was opened, those that found a torn tail, snapshots made. */
+  readonly counts: EngineCounts = { opened: 0, torn: 0, snapshots: 0 }
   readonly #options: SimulatedEngineOptions
-  readonly #made = { snapshots: 0 }
   #life: Life | undefined
 
   constructor(options: SimulatedEngineOptions) {
@@ -88,11 +95,6 @@ export class SimulatedEngine {
     return this.#life?.recovery
   }
 
-  /** Snapshots made since the first start. */
-  get snapshots(): number {
-    return this.#made.snapshots
-  }
-
   /** The log thread is in the middle of disk work. */
   get writing(): boolean {
     return this.#life?.writing ?? false
@@ -101,7 +103,7 @@ export class SimulatedEngine {
   /** Starts a process; it gets on as the simulation runs. */
   start(workers: number = this.#options.workers ?? 2): void {
     if (this.#life?.env.alive === true) throw new Error('the engine is up: stop it or kill it first')
-    this.#life = new Life(this.#options, this.plans, workers, this.#made)
+    this.#life = new Life(this.#options, this.plans, workers, this.counts)
     void this.#life.run()
   }
 
@@ -160,7 +162,7 @@ class Life {
   writing = false
   readonly #options: SimulatedEngineOptions
   readonly #plans: readonly Plan[]
-  readonly #made: { snapshots: number }
+  readonly #counts: EngineCounts
   readonly #logEnv: SimulatedEnv
   readonly #boards: Record<string, SharedArrayBuffer> = {}
   readonly #slots: Slot[]
@@ -177,9 +179,9 @@ class Life {
     options: SimulatedEngineOptions,
     plans: readonly Plan[],
     workers: number,
-    made: { snapshots: number },
+    counts: EngineCounts,
   ) {
-    this.#made = made
+    this.#counts = counts
     this.#options = options
     this.#plans = plans
     const { simulation, disk } = options
@@ -271,6 +273,8 @@ class Life {
     })
     this.#host = host
     this.recovery = report
+    this.#counts.opened++
+    if (report.tornBytes > 0) this.#counts.torn++
     this.#logId = Buffer.from(host.engine.log.uuid).toString('hex')
   }
 
@@ -346,7 +350,7 @@ class Life {
     try {
       const maker = await SnapshotMaker.open(env, log, snapshotDirOf(directory), changelogs, snapshotBytes)
       while (env.alive && !this.#stopping) {
-        this.#made.snapshots += (await maker.round()).length
+        this.#counts.snapshots += (await maker.round()).length
         await maker.wait(new AbortController().signal)
         // Rounds look at every changelog: not after every commit.
         await env.timers.sleep(50)

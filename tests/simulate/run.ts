@@ -1,7 +1,6 @@
 /** One seed: a pipeline, producers, crashes; then the faults end, everything must catch up, and all of it is checked. */
 import { partitionOf } from '../../src/core/hash.ts'
 import type { PipelineDefinition } from '../../src/index.ts'
-import type { RecoveryReport } from '../../src/log/embedded/index.ts'
 import { SeededRandom, SimulatedEngine, Simulation, SimulationStuck } from '../../src/testing/index.ts'
 import type { CrashKind } from '../../src/testing/index.ts'
 import { checkAll, positionsOf } from './check.ts'
@@ -91,7 +90,6 @@ class Run {
   readonly #observer = new Observer()
   readonly #random: SeededRandom
   readonly #sleep: (ms: number) => Promise<void>
-  #counted: RecoveryReport | undefined
 
   constructor(seed: number, config: Config) {
     this.#config = config
@@ -159,7 +157,8 @@ class Run {
       await this.#drive('catching up again', this.#settled())
     }
     this.tally.events = this.#ledger.size
-    this.tally.snapshots = this.#engine.snapshots
+    this.tally.snapshots = this.#engine.counts.snapshots
+    this.tally.torn = this.#engine.counts.torn
     this.#observer.stop()
     const final = await this.#final()
     this.#observer.check(final.walk)
@@ -189,9 +188,15 @@ class Run {
   /** Crashes, one after another, now and then before the engine is up again. */
   async #chaos(): Promise<void> {
     const random = this.#random
+    let again = false
     for (let i = 0; i < this.#config.crashes; i++) {
+      if (again) {
+        await this.#crash(random.chance(0.4) ? 'kill' : 'power', 25)
+        again = await this.#restart(random.chance(0.3))
+        continue
+      }
       await this.#sleep(random.int(120))
-      if (random.chance(0.65)) await this.#until(() => this.#engine.state === 'running')
+      await this.#until(() => this.#engine.state === 'running')
       const luck = random.float()
       if (luck < 0.15) {
         this.tally.workerKills += this.#engine.killWorker(random.int(4)) ? 1 : 0
@@ -201,29 +206,28 @@ class Run {
         await this.#engine.stop()
         this.tally.stops++
       } else {
-        await this.#crash(random.chance(0.5) ? 'kill' : 'power')
+        await this.#crash(random.chance(0.5) ? 'kill' : 'power', random.chance(0.7) ? 40 : 0)
       }
-      await this.#sleep(random.int(40))
-      this.#start()
+      again = await this.#restart(random.chance(0.35))
     }
   }
 
-  #start(): void {
-    const { recovery } = this.#engine
-    if (recovery !== undefined && recovery !== this.#counted && recovery.tornBytes > 0) this.tally.torn++
-    this.#counted = recovery
+  /** True when the next crash is to come in the middle of starting. */
+  async #restart(again: boolean): Promise<boolean> {
+    await this.#sleep(this.#random.int(40))
     this.#engine.start(this.#workers())
+    return again
   }
 
-  /** At a moment in time, or at one of the next operations that change the disk. */
-  async #crash(kind: CrashKind): Promise<void> {
+  /** At one of the next `within` operations that change the disk; now where that is 0, or so many do not come. */
+  async #crash(kind: CrashKind, within: number): Promise<void> {
     const random = this.#random
     const engine = this.#engine
     const disk = this.simulation.disk()
     const inRecovery = engine.state === 'starting'
-    if (random.chance(0.7)) {
+    if (within > 0) {
       let midWrite = false
-      const nth = disk.changes + 1 + random.int(40)
+      const nth = disk.changes + 1 + random.int(within)
       disk.hook = (_operation, _path, changes) => {
         if (changes < nth) return undefined
         midWrite = engine.writing
@@ -248,7 +252,7 @@ class Run {
 
   async #heal(): Promise<void> {
     this.simulation.disk().hook = undefined
-    if (this.#engine.state === 'down') this.#start()
+    if (this.#engine.state === 'down') this.#engine.start(this.#workers())
     await this.#until(() => this.#engine.state === 'running')
     this.#observer.everyMs = 100
   }
