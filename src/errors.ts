@@ -73,7 +73,7 @@ export const errorTable = {
   MR1023: {
     kind: 'invalid',
     title: 'The key of the event cannot be a key',
-    advice: 'Send a string of well-formed Unicode, or a number that JavaScript holds exactly.',
+    advice: 'Send a string of well-formed Unicode, a boolean, or a number that JavaScript holds exactly.',
     status: 400,
   },
   MR1024: {

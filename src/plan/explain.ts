@@ -130,7 +130,10 @@ function partitions(count: number): string {
   return count === 1 ? '1 partition' : `${count} partitions`
 }
 
-function kept({ retentionMs, retentionBytes }: PlannedTopic): string {
+export function kept({
+  retentionMs,
+  retentionBytes,
+}: Pick<PlannedTopic, 'retentionMs' | 'retentionBytes'>): string {
   if (retentionMs === undefined && retentionBytes === undefined) return 'kept forever'
   const bounds = []
   if (retentionMs !== undefined) bounds.push(duration(retentionMs))

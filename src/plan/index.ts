@@ -1,4 +1,4 @@
 /** Plans: pipelines as data. */
-export { explain } from './explain.ts'
+export { explain, kept } from './explain.ts'
 export { mergePlans } from './merge.ts'
 export { planOf } from './of.ts'

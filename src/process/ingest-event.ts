@@ -140,11 +140,13 @@ const encoder = new TextEncoder()
 /** With the `u` flag this matches lone surrogates only. */
 const surrogate = /\p{Surrogate}/u
 
-/** A string as it is, a number as JavaScript writes it, an array as JSON; undefined where the value cannot be a key. */
+/** A string as it is, a number or boolean as JavaScript writes it, an array as JSON; undefined where the value cannot be a key. */
 export function keyText(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':
       return surrogate.test(value) ? undefined : value
+    case 'boolean':
+      return String(value)
     case 'number':
       // Beyond 2^53 different integers in the JSON are one number here, and two keys would become one.
       return Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))
@@ -160,11 +162,7 @@ export function keyText(value: unknown): string | undefined {
 }
 
 function keyPart(value: unknown): boolean {
-  return (
-    value === null ||
-    typeof value === 'boolean' ||
-    (!Array.isArray(value) && keyText(value) !== undefined)
-  )
+  return value === null || (!Array.isArray(value) && keyText(value) !== undefined)
 }
 
 function selector(key: Selector): Get {

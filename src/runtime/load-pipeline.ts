@@ -46,7 +46,7 @@ export function loadError(url: string, error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
   const file = fileOf(url)
   const code = property(error, 'code')
-  const text = error instanceof Error ? error.message : String(error)
+  const text = plainly(error instanceof Error ? error.message : String(error))
   if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
     return new MillraceError('MR3091', `${file}: ${text}.${excerpt(error)}`, { cause: error })
   }
@@ -57,6 +57,11 @@ export function loadError(url: string, error: unknown): MillraceError {
     return new MillraceError('MR3090', `${file}: ${text}.${excerpt(error)}`, { cause: error })
   }
   return new MillraceError('MR3094', `${file} threw "${text}".${excerpt(error)}`, { cause: error })
+}
+
+/** Node says who imports a module; for the pipeline file itself that is this one, which tells the user nothing. */
+function plainly(text: string): string {
+  return text.replace(` imported from ${fileURLToPath(import.meta.url)}`, '')
 }
 
 /** Node puts the place of a syntax error, and the first frame of a thrown one, into the head of the stack. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { realTimers } from '../../core/env/real/time.ts'
@@ -41,6 +41,7 @@ export function addProduce(root: Command, { output, stdin }: Surroundings): void
 }
 
 function fileInput(file: string): AsyncIterable<Uint8Array> {
+  if (!existsSync(file)) throw new MillraceError('MR6002', `There is no file ${resolve(file)}.`)
   return createReadStream(resolve(file))
 }
 

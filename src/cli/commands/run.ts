@@ -63,8 +63,15 @@ function engineCommand(root: Command, name: string, about: string) {
       'a worker stuck for this long is replaced (default: 30s)',
       duration,
     )
-    .option('--worker-memory <MiB>', 'heap of each worker', wholeNumber(32))
-    .option('--log-level <level>', 'debug, info, warn, error or silent')
+    .option(
+      '--worker-memory <MiB>',
+      'heap of each worker (default: its share of 70 % of the memory, at most 4096)',
+      wholeNumber(32),
+    )
+    .option(
+      '--log-level <level>',
+      `debug, info, warn, error or silent (default: ${name === 'dev' ? 'debug' : 'info'})`,
+    )
     .option('--json', 'print the address as JSON')
 }
 

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
 import { duration, size, wholeNumber } from '../arguments.ts'
+import { kept } from '../../plan/index.ts'
 import { openAccess } from '../access.ts'
 import { engineClient } from '../engine-client.ts'
 import type { Surroundings } from '../program.ts'
@@ -41,13 +42,8 @@ function addReading(topics: Command, { output }: Surroundings): void {
       try {
         const topic = await access.topic(name)
         if (options.json === true) return output.json(topic)
-        const { retentionMs, retentionBytes } = topic
-        output.line(
-          `${topic.name}: ${topic.kind}, ${topic.partitions} partitions, ${topic.records} records`,
-        )
-        output.line(
-          `kept: ${retentionMs === undefined ? 'whatever the age' : `${retentionMs} ms`}, ${retentionBytes === undefined ? 'whatever the size' : `${retentionBytes} bytes`}`,
-        )
+        const { name: own, kind, partitions, records } = topic
+        output.line(`${own}: ${kind}, partitions ${partitions}, records ${records}, ${kept(topic)}`)
         output.table(
           ['PARTITION', 'EARLIEST', 'NEXT'],
           topic.offsets.map(({ earliest, next }, partition) => [partition, earliest, next]),

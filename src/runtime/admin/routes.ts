@@ -55,7 +55,7 @@ export function adminRoutes(app: FastifyInstance, context: AdminContext): void {
 
 type Guard = (request: FastifyRequest) => void
 
-function topicRoutes(app: FastifyInstance, { log }: AdminContext, guard: Guard): void {
+function topicRoutes(app: FastifyInstance, { log, plans }: AdminContext, guard: Guard): void {
   app.get('/admin/topics', () => listTopics(log))
   app.get<{ Params: { name: string } }>('/admin/topics/:name', (request) =>
     describeTopic(log, request.params.name),
@@ -75,6 +75,10 @@ function topicRoutes(app: FastifyInstance, { log }: AdminContext, guard: Guard):
           'MR6011',
           `"${topic.name}" is a topic of kind ${topic.kind}, which belongs to its pipeline.`,
         )
+      }
+      const user = plans().find(({ topics }) => topics.some(({ name }) => name === topic.name))
+      if (user !== undefined) {
+        throw new MillraceError('MR6014', `"${topic.name}" is used by pipeline ${user.pipeline}.`)
       }
       await log.topics.delete(topic.name)
       return reply.code(204).send()
@@ -179,10 +183,16 @@ function planNamed(context: AdminContext, name: string): Plan {
 function topicSpec(body: Body): TopicSpec {
   const retentionMs = optionalNumber(body, 'retentionMs')
   const retentionBytes = optionalNumber(body, 'retentionBytes')
+  const name = textIn(body, 'name')
+  const partitions = optionalNumber(body, 'partitions') ?? 8
+  // As for the topics of pipelines: a change of the count then moves whole key ranges.
+  if (!Number.isInteger(Math.log2(partitions))) {
+    throw new MillraceError('MR2012', `"${name}" would have ${partitions} partitions.`)
+  }
   return {
-    name: textIn(body, 'name'),
+    name,
     kind: 'user',
-    partitions: optionalNumber(body, 'partitions') ?? 8,
+    partitions,
     ...(retentionMs === undefined ? {} : { retentionMs }),
     ...(retentionBytes === undefined ? {} : { retentionBytes }),
   }
