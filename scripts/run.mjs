@@ -25,6 +25,8 @@ const tasks = {
     fixed: ['dev'],
     about: 'a pipeline that restarts when its file changes',
   },
+  millrace: { script: 'src/cli/main.ts', about: 'the command line, from source' },
+  docs: { script: 'scripts/docs.ts', about: 'the parts of docs/ that are made from the code' },
   ci: { script: '.ci/run', about: 'everything, as the build machine runs it' },
 }
 
@@ -33,7 +35,7 @@ const task = tasks[name]
 if (task === undefined) {
   console.error('Tasks:')
   for (const [key, { about }] of Object.entries(tasks))
-    console.error(`  npm run ${key.padEnd(6)} ${about}`)
+    console.error(`  npm run ${key.padEnd(8)} ${about}`)
   process.exit(2)
 }
 
