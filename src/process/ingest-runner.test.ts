@@ -288,6 +288,21 @@ describe('overload and failure', () => {
     expect((await world.send(request())).status).toBe(200)
   })
 
+  test('the largest bodies share no commit that could not hold them', async () => {
+    const world = await begun()
+    const line = JSON.stringify(event('k'.repeat(limits.keyBytes)))
+    const lines = Array.from(
+      { length: Math.floor(limits.bodyBytes / (line.length + 1)) },
+      () => line,
+    )
+    // The first leaves room in the commit, but not for another one of the largest.
+    const bodies = [lines.slice(0, lines.length * 0.7), lines, lines]
+    const sent = bodies.map((body) => world.runner!.submit(0, ndjson(body)))
+    const answers = (await world.until(Promise.all(sent))).map((answer) => readAnswer(answer))
+    expect(answers.map((answer) => answer.accepted)).toEqual(bodies.map((body) => body.length))
+    expect(world.ended).toBeUndefined()
+  })
+
   test('a full disk is answered with 507; when there is space again, it goes on by itself', async () => {
     const world = await begun()
     const disk = world.world.disk()

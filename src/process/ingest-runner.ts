@@ -8,13 +8,13 @@ import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log, Writer } from '../log/log.ts'
 import { MemoryStore } from '../state/memory.ts'
+import { restoreFromChangelog } from '../state/restore.ts'
+import type { Restorable } from '../state/restore.ts'
 import type { Store } from '../state/store.ts'
 import { BodyReader } from './ingest-body.ts'
 import type { EventRules } from './ingest-event.ts'
 import { errorAnswer, outcomeAnswer, refusalAnswer } from './ingest-request.ts'
 import type { IngestAnswer, IngestRequest } from './ingest-request.ts'
-import { restoreFromChangelog } from './ingest-restore.ts'
-import type { RestoreStore } from './ingest-restore.ts'
 import { ProducerSessions, sessionStoreSpec } from './ingest-sessions.ts'
 import type { Session } from './ingest-sessions.ts'
 import { IngestStage } from './ingest-stage.ts'
@@ -36,7 +36,8 @@ export interface PushIngestOptions {
   readonly sessions: string
   /** Shared by all push ingests of a worker. */
   readonly queue: IngestQueue
-  readonly restore?: RestoreStore
+  /** Brings a store to what is committed. Default: reads its whole changelog, which is right where no snapshots are made. */
+  readonly restore?: (store: Restorable, changelog: string, partition: number) => Promise<void>
   /** Bytes of producer sessions per bucket. */
   readonly sessionBytes?: number
 }
@@ -136,14 +137,18 @@ export class PushIngestRunner implements Runner {
 
   async open(): Promise<void> {
     const { log, buckets, bucketCount, sessions, sessionBytes } = this.#options
-    const restore = this.#options.restore ?? restoreFromChangelog(log)
     this.#stage.open(buckets, await log.positions(this.id))
     this.#buckets.clear()
     const maxSessions = Math.ceil(limits.producerSessions / bucketCount)
     for (const bucket of buckets) {
       const spec = sessionStoreSpec(sessionBytes ?? limits.stateBytes / bucketCount)
       const store = new MemoryStore<Session>(spec)
-      await restore(store, sessions, bucket)
+      const { restore } = this.#options
+      if (restore !== undefined) await restore(store, sessions, bucket)
+      else
+        await restoreFromChangelog(log, [
+          { changelog: sessions, partition: bucket, store, from: 0 },
+        ])
       this.#buckets.set(bucket, {
         store,
         sessions: new ProducerSessions(store, maxSessions),

@@ -332,6 +332,24 @@ describe('a worker', () => {
     expect(log.commits[0]!.at).toBeGreaterThan(1_500)
   })
 
+  test('commits at the interval while there is more to read', async () => {
+    const { env, log, run } = newWorld()
+    await run([new Counter(log, env, 'a/s', [{ at: 0, target: 1e6 }], 0.001)], 70)
+    const pauses = log.commits
+      .map((commit, i) => commit.at - (log.commits[i - 1]?.at ?? 0))
+      .slice(0, 3)
+    expect(Math.min(...pauses)).toBeGreaterThan(19)
+    expect(Math.max(...pauses)).toBeLessThan(23)
+  })
+
+  test('lets time pass even when a runner wakes for nothing', async () => {
+    const { env, log, run } = newWorld()
+    const eager = new Counter(log, env, 'a/s', [{ at: 50, target: 1 }])
+    eager.wait = () => Promise.resolve()
+    await run([eager], 100)
+    expect(log.done.get('a/s')).toEqual([1])
+  })
+
   test('sleeps while there is nothing to do', async () => {
     const { env, log, phases, run } = newWorld()
     await run([new Counter(log, env, 'a/s', [{ at: 0, target: 1 }])], 3_600_000)

@@ -1,4 +1,4 @@
 /** The HTTP front for events; the runtime adds it to the server it runs. */
 export { ingestRoutes, wrongMethod } from './ingest-routes.ts'
-export type { IngestGateway, IngestRoutesOptions } from './ingest-routes.ts'
+export type { IngestRoutesOptions } from './ingest-routes.ts'
 export { answerClientError, boundConnections } from './server.ts'
