@@ -4,6 +4,11 @@ import type { Log, Reader } from '../../log/log.ts'
 
 const arenaBytes = 64 * 1024
 
+export interface LatestRecord {
+  readonly key: string | undefined
+  readonly value: Uint8Array | undefined
+}
+
 /** The last records of a topic, kept up to date by looking now and then; what came in between is never read. */
 export class LatestRecords {
   readonly topic: string
@@ -14,7 +19,7 @@ export class LatestRecords {
   #reader: Reader | undefined
   /** Per partition, what was read up to. */
   #at: number[] = []
-  #kept: (Uint8Array | undefined)[] = []
+  #kept: LatestRecord[] = []
 
   constructor(log: Log, topic: string, most: number) {
     this.topic = topic
@@ -22,8 +27,8 @@ export class LatestRecords {
     this.#most = most
   }
 
-  /** Values of the last records, oldest first. Empty where the topic cannot be read. */
-  async read(): Promise<readonly (Uint8Array | undefined)[]> {
+  /** The last records, oldest first. Empty where the topic cannot be read. */
+  async read(): Promise<readonly LatestRecord[]> {
     try {
       const offsets = await this.#log.topics.offsets(this.topic)
       this.#at = offsets.map(({ earliest, next }, partition) =>
@@ -58,7 +63,11 @@ export class LatestRecords {
       if (read.kind === 'records' && this.#view.read(read.bytes)) {
         const from = Math.max(this.#at[partition] ?? 0, nextOffset - this.#most)
         for (let row = Math.max(0, from - baseOffset); row < this.#view.count; row++) {
-          this.#kept.push(this.#view.value(row)?.slice())
+          const key = this.#view.key(row)
+          this.#kept.push({
+            key: key === undefined ? undefined : Buffer.from(key).toString(),
+            value: this.#view.value(row)?.slice(),
+          })
         }
         this.#kept = this.#kept.slice(-this.#most)
       }

@@ -173,6 +173,24 @@ describe('the live page', () => {
     await listener.until(() => JSON.stringify(listener.messages.at(-1)).includes('"new"'))
   })
 
+  test('of a window that is updated again and again only the newest row shows', async () => {
+    const { url, produce: add } = await serve()
+    const row = (n: number): object => ({
+      page: 'a',
+      window_start: '2024-01-01T00:00:00.000Z',
+      views: n,
+    })
+    for (let n = 1; n <= 20; n++) await add('sales', 0, [row(n)])
+    await add('sales', 0, [{ ...row(1), window_start: '2024-01-01T00:01:00.000Z' }])
+    const listener = new Listener(url, '/live')
+    await listener.until(() => listener.messages.length > 0)
+    const [table] = (listener.messages[0] as unknown as LiveMessage).tables
+    expect(table!.rows.map((shown) => shown.map(([, value]) => value))).toEqual([
+      ['a', '2024-01-01T00:01:00.000Z', '1'],
+      ['a', '2024-01-01T00:00:00.000Z', '20'],
+    ])
+  })
+
   test('rates come from what the counters grew by; a task that starts over never counts backwards', () => {
     const delivery = { boundsMs: [], counts: [], sumMs: 0, failures: 0 }
     const before = [

@@ -4,6 +4,7 @@ import type { Log } from '../../log/log.ts'
 import { decodeLetterRecord } from '../../process/dead-letters.ts'
 import type { TaskReport } from '../../process/runner.ts'
 import { LatestRecords } from './latest.ts'
+import type { LatestRecord } from './latest.ts'
 import { stagesOf, totalsOf } from './live-stages.ts'
 import type { StageNumbers, Totals } from './live-stages.ts'
 import type { Client } from './socket.ts'
@@ -55,6 +56,8 @@ export interface LiveMessage {
 const everyMs = 1_000
 const shownTopics = 8
 const shownRows = 12
+/** Updates of one window are shown as one row, so more than is shown must be looked at. */
+const readRows = 100
 const shownText = 200
 const utf8 = new TextDecoder()
 
@@ -72,7 +75,7 @@ export class LiveHub {
     this.#options = options
     this.#tables = options.outputs
       .slice(0, shownTopics)
-      .map((topic) => new LatestRecords(log, topic, shownRows))
+      .map((topic) => new LatestRecords(log, topic, readRows))
     this.#letters = options.deadLetters.map((topic) => new LatestRecords(log, topic, shownRows))
   }
 
@@ -117,12 +120,11 @@ export class LiveHub {
     if (before === undefined || seconds > 0.1) this.#before = { at: monotonic, tasks }
     const tables = []
     for (const latest of this.#tables) {
-      const rows = (await latest.read()).flatMap((value) => rowOf(value))
-      tables.push({ topic: latest.topic, rows: rows.toReversed() })
+      tables.push({ topic: latest.topic, rows: rowsOf(await latest.read()) })
     }
     const letters = []
     for (const latest of this.#letters)
-      letters.push(...(await latest.read()).flatMap((value) => letterOf(value)))
+      letters.push(...(await latest.read()).flatMap(({ value }) => letterOf(value)))
     letters.sort((a, b) => b.at - a.at)
     const totals = totalsOf(stages)
     return {
@@ -140,18 +142,31 @@ export class LiveHub {
   }
 }
 
-function rowOf(value: Uint8Array | undefined): [string, string][][] {
-  if (value === undefined) return []
+/** The newest rows first; of several rows of one key and window the newest alone. */
+function rowsOf(records: readonly LatestRecord[]): [string, string][][] {
+  const rows = new Map<string, [string, string][]>()
+  for (const { key, value } of records.toReversed()) {
+    const row = value === undefined ? undefined : parsed(value)
+    if (row === undefined || rows.size === shownRows) continue
+    const window = row['window_start']
+    const id = window === undefined ? String(rows.size) : JSON.stringify([key, window])
+    if (!rows.has(id))
+      rows.set(
+        id,
+        Object.entries(row)
+          .slice(0, 12)
+          .map(([name, field]) => [name.slice(0, shownText), textOf(field)]),
+      )
+  }
+  return [...rows.values()]
+}
+
+function parsed(value: Uint8Array): Record<string, unknown> | undefined {
   try {
     const row: unknown = JSON.parse(utf8.decode(value))
-    if (typeof row !== 'object' || row === null) return []
-    return [
-      Object.entries(row)
-        .slice(0, 12)
-        .map(([name, field]) => [name.slice(0, shownText), textOf(field)]),
-    ]
+    return typeof row === 'object' && row !== null ? (row as Record<string, unknown>) : undefined
   } catch {
-    return []
+    return undefined
   }
 }
 

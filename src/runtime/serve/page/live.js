@@ -89,7 +89,12 @@ function showTotals(totals) {
 
 function showStages(stages) {
   const rows = stages.map((stage) => {
-    const values = [...(history.get(stage.id) ?? []), stage.perSecond].slice(-shownSeconds)
+    const before = history.get(stage.id) ?? []
+    // The first look has nothing to compare with.
+    const values =
+      before.length === 0 && stage.perSecond === 0
+        ? []
+        : [...before, stage.perSecond].slice(-shownSeconds)
     history.set(stage.id, values)
     const row = make('tr')
     const status = make('td', tone(stage.status), stage.status)
@@ -112,14 +117,33 @@ function showStages(stages) {
   byId('stages').replaceChildren(...rows)
 }
 
+/** @type {Map<string, { panel: HTMLElement, table: HTMLElement, empty: HTMLElement, shown: string }>} */
+const panels = new Map()
+
+/** @param {string} topic */
+function panelOf(topic) {
+  const known = panels.get(topic)
+  if (known !== undefined) return known
+  const panel = make('div', 'panel')
+  const empty = make('p', 'quiet', 'Nothing yet: a window shows when it closes.')
+  const scroll = make('div', 'scroll')
+  const table = make('table')
+  scroll.append(table)
+  panel.append(make('h2', '', topic), empty, scroll)
+  byId('tables').append(panel)
+  const made = { panel, table, empty, shown: '' }
+  panels.set(topic, made)
+  return made
+}
+
 function showTables(tables) {
-  const panels = tables.map(({ topic, rows }) => {
-    const panel = make('div', 'panel')
-    panel.append(make('h2', '', topic))
-    if (rows.length === 0) {
-      panel.append(make('p', 'quiet', 'Nothing yet: a window shows when it closes.'))
-      return panel
-    }
+  for (const { topic, rows } of tables) {
+    const panel = panelOf(topic)
+    // What did not change stays: a selection, and how far it is scrolled.
+    const shown = JSON.stringify(rows)
+    if (shown === panel.shown) continue
+    panel.shown = shown
+    panel.empty.hidden = rows.length > 0
     const columns = [...new Set(rows.flatMap((row) => row.map(([name]) => name)))]
     const head = make('tr')
     head.append(...columns.map((name) => make('th', '', name)))
@@ -134,18 +158,12 @@ function showTables(tables) {
       return line
     })
     seenRows.set(topic, now)
-    const table = make('table')
     const thead = make('thead')
     thead.append(head)
     const tbody = make('tbody')
     tbody.append(...lines)
-    table.append(thead, tbody)
-    const scroll = make('div', 'scroll')
-    scroll.append(table)
-    panel.append(scroll)
-    return panel
-  })
-  byId('tables').replaceChildren(...panels)
+    panel.table.replaceChildren(thead, tbody)
+  }
 }
 
 function showLetters(letters) {
