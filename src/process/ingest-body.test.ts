@@ -185,10 +185,10 @@ describe('event times', () => {
 
 test('two keys have one text only where they are one key', () => {
   const value = fc.oneof(
-    fc.string({ unit: 'binary' }),
+    fc.string({ unit: fc.constantFrom('1', 'b', 'é', '\u{1f600}', '\ud800', '['), maxLength: 4 }),
     fc.double(),
     fc.integer(),
-    fc.array(fc.oneof(fc.string(), fc.integer(), fc.boolean()), { maxLength: 3 }),
+    fc.array(fc.oneof(fc.string({ maxLength: 3 }), fc.integer(), fc.boolean()), { maxLength: 3 }),
   )
   fc.assert(
     fc.property(value, value, (a, b) => {

@@ -159,7 +159,7 @@ describe('a pulled source', () => {
               await world.begin()
             }
           }
-          await world.world.advance(60_000)
+          await world.world.advance(12_000)
           const events = (await world.values()).map(
             (value) => JSON.parse(value) as { n: number; from: string },
           )
@@ -174,7 +174,7 @@ describe('a pulled source', () => {
           expect(world.report(1).counters.emitted).toBe(written)
         },
       ),
-      { numRuns: 15 },
+      { numRuns: 12 },
     )
   })
 })
