@@ -11,6 +11,7 @@ import type { Plan } from '../plan/plan.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { Engine } from './engine.ts'
 import { observeEngine } from './facts.ts'
+import { hostRefusal } from './http/headers.ts'
 import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './http/index.ts'
 import type { IngestRoutesOptions } from './http/index.ts'
 import { serveRoutes } from './serve/index.ts'
@@ -31,6 +32,12 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
   const topics = [...new Set(pushes.map(({ topic }) => topic))]
   const paths = pushes.flatMap(({ path, topic }) => (path === undefined ? [] : [{ path, topic }]))
   const app = newApp(paths)
+  app.addHook('onRequest', (request, _reply, done) => {
+    const refusal = local.has(request.socket)
+      ? undefined
+      : hostRefusal(config.host, request.headers.host)
+    done(refusal === undefined ? undefined : new MillraceError(refusal.code, refusal.what))
+  })
   ingestRoutes(app, {
     env: engine.inputs.env,
     gateway: {

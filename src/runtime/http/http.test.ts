@@ -55,7 +55,9 @@ async function front(changes: Changes = {}): Promise<Front> {
   const taken: Taken[] = []
   const made = { app, port: 0, taken, answer: () => accepted(1) }
   const submit = (topic: string, request: IngestRequest): Promise<IngestAnswer> => {
-    taken.push({ topic, request })
+    // As an engine does: the body moves to another thread.
+    const body = structuredClone(request.body, { transfer: [request.body.buffer as ArrayBuffer] })
+    taken.push({ topic, request: { ...request, body } })
     return (made as Front).answer({ topic, request })
   }
   const gateway = { topics: () => ['events', 'orders'], submit }

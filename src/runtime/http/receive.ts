@@ -138,7 +138,8 @@ export class Receiver {
           buffer: Buffer
           engine: { bytesWritten: number }
         }
-        if (engine.bytesWritten === bytes.length) resolve(buffer)
+        // Node keeps small results in memory it shares: what is given to another thread must be its own.
+        if (engine.bytesWritten === bytes.length) resolve(new Uint8Array(buffer))
         else
           resolve({
             code: 'MR1033',
