@@ -1,9 +1,9 @@
 /** Makes a new log in a directory. */
 import { DiskError } from '../../core/env/env.ts'
 import type { Disk } from '../../core/env/env.ts'
-import { createSegment, unlinkIfThere, writeSuper } from './disk-log.ts'
+import { createSegment, writeSuper } from './disk-log.ts'
 import { encodeMark, FORMAT_VERSION, MARK_SLOT, SEGMENT_HEADER } from './format.ts'
-import { step, writeAll } from './steps.ts'
+import { step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 /**

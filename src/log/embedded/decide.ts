@@ -5,12 +5,12 @@
  */
 import type { ErrorCode } from '../../errors.ts'
 import {
+  fileName,
   FORMAT_VERSION,
   hex,
   newestMark,
   sameBytes,
   SEGMENT_HEADER,
-  segmentName,
 } from './format.ts'
 import type { Bad, Mark, SegmentHeader, SegmentId, Super } from './format.ts'
 
@@ -26,6 +26,8 @@ export interface LayoutFacts {
   /** The MARK file's bytes; undefined where it is missing. */
   readonly mark: Uint8Array | undefined
   readonly segments: readonly SegmentFact[]
+  /** Files that were being written when the process ended. */
+  readonly leftovers: readonly string[]
 }
 
 export interface Refusal {
@@ -47,8 +49,9 @@ export type LayoutDecision =
       readonly markSlot: 0 | 1
       /** In order of LSN. */
       readonly segments: readonly SegmentFact[]
-      /** Segments without a frame that never came into use: cut off while they were created. */
+      /** Segments that never came into use, cut off while they were created; files that others stand for. */
       readonly drop: readonly SegmentId[]
+      readonly leftovers: readonly string[]
     }
 
 export function refuse(
@@ -86,12 +89,15 @@ export function decideLayout(facts: LayoutFacts): LayoutDecision {
     )
   }
   const segments = facts.segments.toSorted((a, b) => a.id.baseLsn - b.id.baseLsn)
-  const drop = segments.filter((fact) => isUnused(fact, segments, mark.mark))
+  const stood = stoodFor(segments)
+  const present = segments.filter((fact) => !stood.has(fact))
+  const drop = segments.filter((fact) => stood.has(fact) || isUnused(fact, present, mark.mark))
   const rest = segments.filter((fact) => !drop.includes(fact))
   const refusal = checkSegments(rest, s, mark.mark)
   if (refusal !== undefined) return refusal
   return {
     decision: 'scan',
+    leftovers: facts.leftovers,
     super: s,
     superSlot: slot,
     mark: mark.mark,
@@ -120,11 +126,32 @@ function withoutSuper(facts: LayoutFacts, mark: Mark | undefined): LayoutDecisio
 }
 
 /**
+ * An archive and files that it stands for can both be there when the process ended between. While all of them are, the
+ * archive's name may not be durable, so it goes; once one is missing, the archive was durable, so they go.
+ */
+function stoodFor(segments: readonly SegmentFact[]): ReadonlySet<SegmentFact> {
+  const dropped = new Set<SegmentFact>()
+  const archives = segments.filter((fact) => fact.id.toLsn !== undefined)
+  const width = ({ id }: SegmentFact): number => (id.toLsn ?? 0) - id.baseLsn
+  for (const archive of archives.toSorted((a, b) => width(b) - width(a))) {
+    if (dropped.has(archive)) continue
+    const { baseLsn, toLsn = 0 } = archive.id
+    const inside = ({ id }: SegmentFact): boolean => id.baseLsn >= baseLsn && id.baseLsn < toLsn
+    const members = segments.filter((f) => f !== archive && inside(f) && !dropped.has(f))
+    const { header } = archive
+    const all = header.result === 'bad' || header.members === members.length
+    for (const fact of all && members.length > 0 ? [archive] : members) dropped.add(fact)
+  }
+  return dropped
+}
+
+/**
  * A segment takes frames only after the mark names it. So one without frames that the mark does not name was just being
  * made (its name or header may not be durable), or is an earlier attempt at the same LSN whose removal was lost.
  */
 function isUnused(fact: SegmentFact, segments: readonly SegmentFact[], mark: Mark): boolean {
   const { epoch, baseLsn } = fact.id
+  if (fact.id.toLsn !== undefined) return false
   if (fact.size > SEGMENT_HEADER || (baseLsn === mark.segmentBase && epoch === mark.segmentEpoch))
     return false
   const last = segments.every((other) => other.id.baseLsn <= baseLsn)
@@ -140,7 +167,7 @@ function checkSegments(
   mark: Mark,
 ): Refusal | undefined {
   for (const [i, { id, header }] of segments.entries()) {
-    const file = segmentName(id.epoch, id.baseLsn)
+    const file = fileName(id)
     const details = { file, offset: 0, lsn: id.baseLsn }
     if (header.result === 'bad')
       return refuse('MR2002', `The header of ${file} has a flaw: ${header.why}.`, details)
@@ -149,7 +176,7 @@ function checkSegments(
     if (header.version > FORMAT_VERSION)
       return refuse('MR2004', `${file} has format version ${header.version}.`, details)
     if (header.baseLsn !== id.baseLsn || header.epoch !== id.epoch) {
-      const is = segmentName(header.epoch, header.baseLsn)
+      const is = `${header.epoch}-${header.baseLsn}`
       return refuse('MR2002', `${file} is, by its header, ${is}: files were renamed.`, details)
     }
     if (segments[i - 1]?.id.baseLsn === id.baseLsn)
@@ -159,8 +186,8 @@ function checkSegments(
     (f) => f.id.baseLsn === mark.segmentBase && f.id.epoch === mark.segmentEpoch,
   )
   if (named === undefined)
-    return missing(segmentName(mark.segmentEpoch, mark.segmentBase), mark.segmentBase, 'MARK')
-  if (s.checkpointLsn > 0 && !segments.some((f) => f.id.baseLsn === s.checkpointSegment)) {
+    return missing(fileName({ epoch: mark.segmentEpoch, baseLsn: mark.segmentBase }), mark.segmentBase, 'MARK')
+  if (s.checkpointLsn > 0 && !segments.some((f) => f.id.baseLsn === s.checkpointSegment && f.id.toLsn === undefined)) {
     return missing(`the segment from LSN ${s.checkpointSegment}`, s.checkpointSegment, 'SUPER')
   }
   return undefined
@@ -193,7 +220,7 @@ export function decideChain(
   let expected = removedTo + 1
   let hash: bigint | undefined
   for (const { id, size, prevHash, sealed } of chain) {
-    const file = segmentName(id.epoch, id.baseLsn)
+    const file = fileName(id)
     if (id.baseLsn !== expected) {
       return refuse('MR2002', `Before ${file} the segment with LSN ${expected} is missing.`, {
         file,

@@ -3,22 +3,24 @@
  * Only step machines; every DiskError that leaves one is fatal for this object (fail-stop), except where it says `full`.
  */
 import { assert, must } from '../../core/assert.ts'
-import { DiskError } from '../../core/env/env.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import {
   decodeHead,
   encodeMark,
   encodeSegmentHeader,
   encodeSuper,
+  fileName,
   FORMAT_VERSION,
   indexName,
   MARK_SLOT,
-  segmentName,
 } from './format.ts'
 import type { FrameHead, Mark, SegmentId, Super } from './format.ts'
 import type { Published } from './published.ts'
 import { SegmentMap } from './segment-map.ts'
-import { isFull, step, writeAll } from './steps.ts'
+import type { SealedFact } from './segment-map.ts'
+import { writeArchive } from './archive.ts'
+import type { Archived, LiveSection } from './archive.ts'
+import { isFull, step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 /** A stamped frame: its head and the pieces of its payload, each a multiple of 8 bytes long. */
@@ -26,14 +28,6 @@ export interface Frame {
   readonly head: Uint8Array
   readonly pieces: readonly Uint8Array[]
   readonly bytes: number
-}
-
-/** A segment that takes no more frames. */
-export interface SealedFact {
-  readonly id: SegmentId
-  readonly lastLsn: number
-  readonly bytes: number
-  readonly maxLogTime: number
 }
 
 export interface DiskLogStart {
@@ -123,7 +117,7 @@ export class DiskLog {
    */
   *append(frames: readonly Frame[]): Steps<readonly FrameHead[] | 'full'> {
     const bytes = frames.reduce((sum, frame) => sum + frame.bytes, 0)
-    if (this.#map.end + bytes > this.#segmentBytes && this.#map.frames > 0) {
+    if (this.#map.end + bytes > this.#segmentBytes && this.#map.nextLsn > this.#map.id.baseLsn) {
       if ((yield* this.#roll()) === 'full') return 'full'
     }
     const start = this.#map.end
@@ -172,12 +166,20 @@ export class DiskLog {
   /** Removes the oldest segments; a durable frame must already say that they are removed. */
   *remove(count: number): Steps<void> {
     for (const { id } of this.sealed.slice(0, count)) {
-      yield* unlinkIfThere(this.#disk, `${this.directory}/log/${segmentName(id.epoch, id.baseLsn)}`)
-      yield* unlinkIfThere(this.#disk, `${this.directory}/log/${indexName(id.epoch, id.baseLsn)}`)
+      yield* unlinkIfThere(this.#disk, `${this.directory}/log/${fileName(id)}`)
+      yield* unlinkIfThere(this.#disk, `${this.directory}/log/${indexName(id)}`)
     }
     const log = `${this.directory}/log`
     yield* step('fsyncDir', log, () => this.#disk.fsyncDir(log))
     this.sealed = this.sealed.slice(count)
+  }
+
+  /** Puts an archive in the place of `count` sealed segments, of which only the sections `live` says are kept. */
+  *archive(from: number, maps: readonly SegmentMap[], live: LiveSection): Steps<Archived> {
+    const folder = `${this.directory}/log`
+    const made = yield* writeArchive({ disk: this.#disk, folder, uuid: this.uuid, maps, live })
+    if (typeof made !== 'string') this.sealed.splice(from, maps.length, made)
+    return typeof made === 'string' ? made : 'archived'
   }
 
   close(): void {
@@ -284,13 +286,13 @@ export function* createSegment(
   uuid: Uint8Array,
   prevHash: bigint,
 ): Steps<DiskFile | 'full'> {
-  const path = `${log}/${segmentName(id.epoch, id.baseLsn)}`
+  const path = `${log}/${fileName(id)}`
   let file: DiskFile | undefined
   try {
     file = yield* step('create', path, () => disk.open(path, 'create'))
     yield* writeAll(
       file,
-      encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, ...id }),
+      encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, members: 0, ...id }),
       0,
     )
   } catch (error) {
@@ -313,7 +315,7 @@ export function* writeIndex(
   map: SegmentMap,
   uuid: Uint8Array,
 ): Steps<void> {
-  const path = `${log}/${indexName(map.id.epoch, map.id.baseLsn)}`
+  const path = `${log}/${indexName(map.id)}`
   try {
     const file = yield* step('open', path, () => disk.open(path, 'write'))
     yield* writeAll(file, map.encode(uuid), 0)
@@ -321,13 +323,5 @@ export function* writeIndex(
   } catch (error) {
     if (!isFull(error)) throw error
     yield* unlinkIfThere(disk, path)
-  }
-}
-
-export function* unlinkIfThere(disk: Disk, path: string): Steps<void> {
-  try {
-    yield* step('unlink', path, () => disk.unlink(path))
-  } catch (error) {
-    if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error
   }
 }

@@ -3,21 +3,21 @@ import type { Disk } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { decideTail, refuse } from './decide.ts'
 import type { ChainFact, LayoutDecision, LayoutFacts, Refusal, SegmentFact } from './decide.ts'
-import type { SealedFact } from './disk-log.ts'
 import {
   decodeSegmentHeader,
   decodeSuper,
+  fileName,
   indexName,
   MARK_SLOT,
-  parseSegmentName,
+  parseFileName,
   SEGMENT_HEADER,
-  segmentName,
   SUPER_BYTES,
 } from './format.ts'
 import type { Bad, SegmentHeader, Super } from './format.ts'
 import { findLaterGroup, scanSegment } from './scan.ts'
 import type { Scanned } from './scan.ts'
 import { decodeIndexHeader, extendMap, INDEX_HEADER, SegmentMap } from './segment-map.ts'
+import type { SealedFact } from './segment-map.ts'
 import { LogState } from './state.ts'
 import { readFile, step } from './steps.ts'
 import type { Steps } from './steps.ts'
@@ -41,19 +41,19 @@ export function* gatherLayout(disk: Disk, directory: string): Steps<LayoutFacts>
   const marked = yield* step('exists', markPath, () => disk.exists(markPath))
   const mark = marked ? yield* readFile(disk, markPath, 2 * MARK_SLOT) : undefined
   const segments: SegmentFact[] = []
+  const leftovers: string[] = []
   const names = yield* step('list', directory, () => disk.list(`${directory}/log`))
   for (const { name } of names) {
-    const id = parseSegmentName(name)
+    const id = parseFileName(name)
+    if (name.endsWith('.tmp')) leftovers.push(name)
     if (id === undefined) continue
     const path = `${directory}/log/${name}`
     const size = (yield* step('stat', path, () => disk.stat(path))).size
-    segments.push({
-      id,
-      size,
-      header: decodeSegmentHeader(yield* readFile(disk, path, SEGMENT_HEADER)),
-    })
+    const page = yield* readFile(disk, path, SEGMENT_HEADER)
+    const header = decodeSegmentHeader(page, id.toLsn === undefined ? 'segment' : 'archive')
+    segments.push({ id, size, header })
   }
-  return { supers, mark, segments }
+  return { supers, mark, segments, leftovers }
 }
 
 export interface ScannedAll {
@@ -73,7 +73,8 @@ export function* scanAll(disk: Disk, directory: string, layout: Layout): Steps<S
   let state = checkpointLsn > 0 ? undefined : new LogState()
   for (const [i, { id, size, header }] of layout.segments.entries()) {
     if (i < begin) continue
-    const name = segmentName(id.epoch, id.baseLsn)
+    const name = fileName(id)
+    if (id.toLsn !== undefined) throw refusal(directory, behindArchive(id))
     const path = `${directory}/log/${name}`
     const file = yield* step('open', path, () => disk.open(path, 'read'))
     const from = i === begin && checkpointLsn > 0 ? checkpointPosition : 0
@@ -152,12 +153,8 @@ export function* gatherChain(
       facts.push({ id, size, prevHash, sealed: undefined })
       continue
     }
-    let sealed: SealedChain | undefined = yield* readIndexHeader(
-      disk,
-      directory,
-      id,
-      layout.super.uuid,
-    )
+    const { uuid } = layout.super
+    let sealed: SealedChain | undefined = yield* readIndexHeader(disk, directory, id, uuid)
     if (sealed === undefined) {
       const map = yield* walkSegment(disk, directory, id, prevHash, size)
       if (map.broken === undefined) rebuilt.push(map)
@@ -182,10 +179,33 @@ function* readIndexHeader(
   id: SegmentFact['id'],
   uuid: Uint8Array,
 ): Steps<SealedChain | undefined> {
-  const path = `${directory}/log/${indexName(id.epoch, id.baseLsn)}`
+  if (id.toLsn !== undefined) return yield* readArchiveHeader(disk, directory, id, uuid)
+  const path = `${directory}/log/${indexName(id)}`
   if (!(yield* step('exists', path, () => disk.exists(path)))) return undefined
   const header = decodeIndexHeader(yield* readFile(disk, path, INDEX_HEADER), id, uuid)
   return header === undefined ? undefined : { ...header, broken: undefined }
+}
+
+/** An archive's index is part of it: nothing could rebuild it. */
+function* readArchiveHeader(
+  disk: Disk,
+  directory: string,
+  id: SegmentFact['id'],
+  uuid: Uint8Array,
+): Steps<SealedChain> {
+  const path = `${directory}/log/${fileName(id)}`
+  const bytes = yield* readFile(disk, path, SEGMENT_HEADER + INDEX_HEADER)
+  const header = decodeIndexHeader(bytes.subarray(SEGMENT_HEADER), id, uuid)
+  if (header?.nextLsn === id.toLsn && header !== undefined) return { ...header, broken: undefined }
+  const { baseLsn } = id
+  const none = { nextLsn: baseLsn, end: SEGMENT_HEADER, lastHash: 0n, maxLogTime: 0 }
+  return { ...none, broken: 'the index of the archive has a flaw' }
+}
+
+function behindArchive(id: SegmentFact['id']): Refusal {
+  const file = fileName(id)
+  const what = `SUPER names a checkpoint from before ${file}, in which records were left out since.`
+  return refuse('MR2002', what, { file, offset: 0, lsn: id.baseLsn })
 }
 
 function* walkSegment(
@@ -195,7 +215,7 @@ function* walkSegment(
   prevHash: bigint,
   size: number,
 ): Steps<SegmentMap> {
-  const path = `${directory}/log/${segmentName(id.epoch, id.baseLsn)}`
+  const path = `${directory}/log/${fileName(id)}`
   return yield* step('walk', path, () => {
     const file = disk.open(path, 'read')
     try {

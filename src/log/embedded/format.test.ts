@@ -10,14 +10,14 @@ import {
   encodeMark,
   encodeSegmentHeader,
   encodeSuper,
+  fileName,
   ENTRY_BYTES,
   FRAME_HEADER,
   headBytes,
   newestMark,
   newHead,
-  parseSegmentName,
+  parseFileName,
   putEntry,
-  segmentName,
   stampHead,
 } from './format.ts'
 import type { Section } from './format.ts'
@@ -116,7 +116,7 @@ describe('what is encoded decodes to the same', () => {
           sequence: d,
         }
         expect(decodeMark(encodeMark(m))).toEqual({ result: 'mark', ...m })
-        const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n }
+        const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n, members: 2 }
         expect(decodeSegmentHeader(encodeSegmentHeader(h))).toEqual({ result: 'segment', ...h })
       }),
     )
@@ -128,12 +128,13 @@ describe('what is encoded decodes to the same', () => {
         fc.integer({ min: 1, max: 2 ** 31 }),
         fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
         (epoch, baseLsn) => {
-          expect(parseSegmentName(segmentName(epoch, baseLsn))).toEqual({ epoch, baseLsn })
+          for (const id of [{ epoch, baseLsn }, { epoch, baseLsn, toLsn: baseLsn }])
+            expect(parseFileName(fileName(id))).toEqual(id)
         },
       ),
     )
     for (const name of ['1-1.idx', '01-1.seg', '1-0.seg', '1-1.seg~', '-1-1.seg', 'x'])
-      expect(parseSegmentName(name)).toBeUndefined()
+      expect(parseFileName(name)).toBeUndefined()
   })
 })
 
@@ -188,7 +189,7 @@ describe('hostile bytes', () => {
         },
       ]),
       encodeMark({ uuid, epoch: 1, segmentEpoch: 1, lsn: 1, segmentBase: 1, end: 1, sequence: 1 }),
-      encodeSegmentHeader({ version: 1, epoch: 1, uuid, baseLsn: 1, prevHash: 1n }),
+      encodeSegmentHeader({ version: 1, epoch: 1, uuid, baseLsn: 1, prevHash: 1n, members: 0 }),
       new SegmentMap({ epoch: 1, baseLsn: 1 }, 0n).encode(uuid),
       new LogState().toCheckpoint(),
     ]

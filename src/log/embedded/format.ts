@@ -9,7 +9,8 @@
  *            0 magic · 4 crc32(8..64) · 8 uuid[16] · 24 u32 epoch · 28 u32 segment epoch · 32 f64 lsn
  *            40 f64 segment base · 48 f64 end · 56 f64 sequence
  * segment    0 magic · 4 crc32(8..64) · 8 u32 format version · 12 u32 epoch · 16 uuid[16] · 32 f64 base lsn
- *            40 u64 hash of the frame before · frames from 4096
+ *            40 u64 hash of the frame before · 48 f64 members · frames from 4096
+ * archive    header as of a segment, with its own magic · from 4096 the index (segment-map.ts) · the sections it names
  * frame      0 magic · 4 crc32(8..end of directory) · 8 f64 lsn · 16 u32 epoch · 20 u32 sections · 24 f64 group
  *            32 u32 writer · 36 u32 writer epoch · 40 f64 commit number · 48 f64 length · 56 u64 hash of the frame before
  *            64 f64 append time (ms) · 72 f64 log time (ms) · 80 directory · sections, each padded to 8
@@ -32,6 +33,7 @@ export const MAX_SECTIONS = 65_536
 const SUPER_MAGIC = 0x4253524d
 const MARK_MAGIC = 0x4b4d524d
 const SEGMENT_MAGIC = 0x4753524d
+const ARCHIVE_MAGIC = 0x4341524d
 export const FRAME_MAGIC = 0x5246524d
 
 export const sectionKinds = {
@@ -80,6 +82,8 @@ export interface SegmentHeader {
   readonly uuid: Uint8Array
   readonly baseLsn: number
   readonly prevHash: bigint
+  /** How many files an archive stands for; 0 for a segment. */
+  readonly members: number
 }
 
 export interface Section {
@@ -215,7 +219,11 @@ export function newestMark(
   return b?.result === 'mark' ? { mark: b, slot: 1 } : undefined
 }
 
-export function encodeSegmentHeader(h: Omit<SegmentHeader, 'result'>): Uint8Array {
+/** The header of a segment, or of an archive of segments. */
+export function encodeSegmentHeader(
+  h: Omit<SegmentHeader, 'result'>,
+  kind: 'segment' | 'archive' = 'segment',
+): Uint8Array {
   const bytes = new Uint8Array(SEGMENT_HEADER)
   const view = viewOf(bytes)
   view.setUint32(8, h.version, true)
@@ -223,12 +231,16 @@ export function encodeSegmentHeader(h: Omit<SegmentHeader, 'result'>): Uint8Arra
   bytes.set(h.uuid, 16)
   view.setFloat64(32, h.baseLsn, true)
   view.setBigUint64(40, h.prevHash, true)
-  return sealed(bytes, SEGMENT_MAGIC, 64)
+  view.setFloat64(48, h.members, true)
+  return sealed(bytes, kind === 'segment' ? SEGMENT_MAGIC : ARCHIVE_MAGIC, 64)
 }
 
-export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | Bad {
+export function decodeSegmentHeader(
+  bytes: Uint8Array,
+  kind: 'segment' | 'archive' = 'segment',
+): SegmentHeader | Bad {
   if (bytes.length < SEGMENT_HEADER) return bad(`only ${bytes.length} of ${SEGMENT_HEADER} bytes`)
-  const why = flaw(bytes, SEGMENT_MAGIC, 64)
+  const why = flaw(bytes, kind === 'segment' ? SEGMENT_MAGIC : ARCHIVE_MAGIC, 64)
   if (why !== undefined) return bad(why)
   const view = viewOf(bytes)
   const baseLsn = view.getFloat64(32, true)
@@ -240,6 +252,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | Bad {
     uuid: bytes.slice(16, 32),
     baseLsn,
     prevHash: view.getBigUint64(40, true),
+    members: view.getFloat64(48, true),
   }
 }
 
@@ -384,18 +397,28 @@ export function decodeHead(bytes: Uint8Array, at: number): HeadResult {
   return ordered ? head : bad('offsets that go back')
 }
 
-/** Name of a segment's file; sorts by nothing in particular: parse it. */
-export const segmentName = (epoch: number, baseLsn: number): string => `${epoch}-${baseLsn}.seg`
-export const indexName = (epoch: number, baseLsn: number): string => `${epoch}-${baseLsn}.idx`
-
+/** A file of the log directory that holds frames, or what is left of them. */
 export interface SegmentId {
   readonly epoch: number
   readonly baseLsn: number
+  /** Set for an archive: the LSN after the last one it stands for. */
+  readonly toLsn?: number
 }
 
-export function parseSegmentName(name: string): SegmentId | undefined {
-  const match = /^([1-9]\d{0,9})-([1-9]\d{0,15})\.seg$/.exec(name)
-  return match === null ? undefined : { epoch: Number(match[1]), baseLsn: Number(match[2]) }
+/** Name of a segment's file; names sort by nothing in particular: parse them. */
+export function fileName({ epoch, baseLsn, toLsn }: SegmentId): string {
+  return toLsn === undefined ? `${epoch}-${baseLsn}.seg` : `${epoch}-${baseLsn}-${toLsn}.arc`
+}
+
+/** Name of a sealed segment's index. An archive carries its own. */
+export const indexName = ({ epoch, baseLsn }: SegmentId): string => `${epoch}-${baseLsn}.idx`
+
+export function parseFileName(name: string): SegmentId | undefined {
+  const match = /^([1-9]\d{0,9})-([1-9]\d{0,15})(?:\.seg|-([1-9]\d{0,15})\.arc)$/.exec(name)
+  if (match === null) return undefined
+  const [, epoch, base, to] = match
+  const id = { epoch: Number(epoch), baseLsn: Number(base) }
+  return to === undefined ? id : { ...id, toLsn: Number(to) }
 }
 
 export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

@@ -26,6 +26,8 @@ export interface HostOptions {
   readonly drive?: Drive
   /** How often retention looks for what may go (ms). */
   readonly retentionCheckMs: number
+  readonly archiveBytes: number
+  readonly archiveGain: number
   /** The log can do nothing more: the process has to end. Called once. */
   readonly onFailed?: (error: unknown) => void
 }
@@ -69,7 +71,7 @@ export class LogHost {
     this.#segments = new Segments(this.#env.disk, `${directory}/log`, uuid, () =>
       this.engine.end.read(),
     )
-    this.#retention = new Retention(this.engine, this.#segments)
+    this.#retention = new Retention(this.engine, this.#segments, options)
     this.#scheduleRetention()
   }
 

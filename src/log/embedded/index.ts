@@ -71,11 +71,15 @@ export async function serveLog(options: EmbeddedLogOptions): Promise<ServedLog> 
   const engine = new Engine({ env, checkpointBytes, reserve }, opened)
   await drive(engine.announce())
   const retentionCheckMs = options.retentionCheckMs ?? 10_000
+  // An archive is written while commits wait, so it is no larger than the largest of these.
+  const archiveBytes = Math.min(limits.commitBytes, segmentBytes / 2)
+  const archive = { archiveBytes, archiveGain: segmentBytes / 2 }
   const host = new LogHost({
     env,
     engine,
     drive,
     retentionCheckMs,
+    ...archive,
     ...(onFailed === undefined ? {} : { onFailed }),
   })
   return { host, report: opened.report }

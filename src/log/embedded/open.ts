@@ -4,13 +4,13 @@ import { DiskError } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { createDirectory } from './create.ts'
 import { decideChain, decideLayout } from './decide.ts'
-import { DiskLog, unlinkIfThere, writeIndex } from './disk-log.ts'
+import { DiskLog, writeIndex } from './disk-log.ts'
 import { gatherChain, gatherLayout, refusal, scanAll } from './facts.ts'
 import type { Layout } from './facts.ts'
-import { indexName, segmentName } from './format.ts'
+import { fileName, indexName } from './format.ts'
 import type { Unmarked } from './scan.ts'
 import type { LogState } from './state.ts'
-import { isFull, readUpTo, step, writeAll } from './steps.ts'
+import { isFull, readUpTo, step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 export interface OpenOptions {
@@ -95,12 +95,13 @@ function* recover(
   // From here on the directory is changed.
   const folder = `${directory}/log`
   for (const id of [...chain.removed, ...layout.drop]) {
-    yield* unlinkIfThere(disk, `${folder}/${segmentName(id.epoch, id.baseLsn)}`)
-    yield* unlinkIfThere(disk, `${folder}/${indexName(id.epoch, id.baseLsn)}`)
+    yield* unlinkIfThere(disk, `${folder}/${fileName(id)}`)
+    yield* unlinkIfThere(disk, `${folder}/${indexName(id)}`)
   }
+  for (const name of layout.leftovers) yield* unlinkIfThere(disk, `${folder}/${name}`)
   yield* step('fsyncDir', folder, () => disk.fsyncDir(folder))
   for (const rebuilt of chain.rebuilt) yield* writeIndex(disk, folder, rebuilt, layout.super.uuid)
-  const path = `${folder}/${segmentName(map.id.epoch, map.id.baseLsn)}`
+  const path = `${folder}/${fileName(map.id)}`
   const file = yield* step('open', path, () => disk.open(path, 'write'))
   const epoch = Math.max(layout.super.epoch, layout.mark.epoch, last.lastEpoch) + 1
   const torn = size > map.end

@@ -62,7 +62,7 @@ export function findOffsetAt(
     if (map === undefined || map.maxTime < timeMs) continue
     for (let i = 0; i < map.sections; i++) {
       if (map.places[i] !== place || map.nexts[i]! <= earliest) continue
-      if (map.times[map.owners[i]!]! >= timeMs) return Math.max(map.bases[i]!, earliest)
+      if (map.times[i]! >= timeMs) return Math.max(map.bases[i]!, earliest)
     }
   }
   return next

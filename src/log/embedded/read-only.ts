@@ -7,7 +7,7 @@ import { DiskError } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Log, ReadFrom, Reader, Topics } from '../log.ts'
 import { decideLayout, refuse } from './decide.ts'
-import { MARK_SLOT, newestMark, segmentName } from './format.ts'
+import { fileName, MARK_SLOT, newestMark } from './format.ts'
 import type { Mark, SegmentHeader } from './format.ts'
 import { gatherLayout, refusal } from './facts.ts'
 import type { Published } from './published.ts'
@@ -46,7 +46,8 @@ function* readState(
   let state = s.checkpointLsn > 0 ? undefined : new LogState()
   for (const { id, header, size } of layout.segments) {
     if (id.baseLsn < s.checkpointSegment || id.baseLsn > mark.segmentBase) continue
-    const path = `${directory}/log/${segmentName(id.epoch, id.baseLsn)}`
+    if (id.toLsn !== undefined) continue
+    const path = `${directory}/log/${fileName(id)}`
     const file = yield* step('open', path, () => env.disk.open(path, 'read'))
     const from = id.baseLsn === s.checkpointSegment ? s.checkpointPosition : 0
     const end = id.baseLsn === mark.segmentBase ? Math.min(size, mark.end) : size

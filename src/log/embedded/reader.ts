@@ -8,9 +8,9 @@ import { DiskError } from '../../core/env/env.ts'
 import { xxh64 } from '../../core/hash.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Block, ReadFrom, Reader, ReadResult } from '../log.ts'
-import { sectionKinds, segmentName } from './format.ts'
+import { fileName, sectionKinds } from './format.ts'
 import type { SegmentMap } from './segment-map.ts'
-import { notAfter } from './segments.ts'
+import { isMissing, notAfter } from './segments.ts'
 import type { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
 
@@ -50,8 +50,9 @@ export class SegmentReader implements Reader {
   readonly #host: ReaderHost
   readonly #wanted = new Map<number, Wanted>()
   readonly #places = new Map<string, number>()
-  /** Where it stands: the segment, and the index of the next section in its map. Undefined: to be located. */
+  /** Where it stands: the segment (undefined: to be located), its map, and the index of the next section in that. */
   #base: number | undefined
+  #map: SegmentMap | undefined
   #index = 0
   #seenLsn = -1
   #corrupt: ReadResult | undefined
@@ -124,24 +125,26 @@ export class SegmentReader implements Reader {
       const base = (this.#base ??= this.#locate())
       const map = segments.map(base)
       if (map === undefined) {
-        // Removed under us. What of it we had not read shows as a jump in the offsets further on.
-        this.#base = segments.after(base)?.baseLsn ?? segments.tailBase
-        this.#index = 0
+        // Removed or archived under us. What was removed of ours shows as a jump in the offsets further on.
+        this.#base = segments.at(base)?.baseLsn ?? segments.tailBase
         continue
       }
       const section = this.#find(map)
-      if (section !== undefined) return this.#take(map, section, arena)
+      if (section !== undefined) {
+        const taken = this.#take(map, section, arena)
+        if (taken !== undefined) return taken
+        continue
+      }
       if (map.broken !== undefined) return this.#flawed(map, map.end, map.broken)
       if (base === segments.tailBase) {
         this.#seenLsn = lsn
         return this.#missingAtEnd() ?? { result: 'caught-up' }
       }
-      const next = segments.after(base)
+      const next = segments.at(map.nextLsn)
       const flaw = notAfter(map, next)
       if (flaw !== undefined || next === undefined)
         return this.#flawed(map, map.end, flaw ?? 'it is cut off')
       this.#base = next.baseLsn
-      this.#index = 0
     }
   }
 
@@ -149,12 +152,17 @@ export class SegmentReader implements Reader {
     let base = Infinity
     for (const [place, wanted] of this.#wanted)
       base = Math.min(base, this.#host.segments.locate(place, wanted.offset))
-    this.#index = 0
+    this.#map = undefined
     return base === Infinity ? this.#host.segments.tailBase : base
   }
 
   /** The next section that is ours and not read yet. */
   #find(map: SegmentMap): number | undefined {
+    if (this.#map !== map) {
+      // Another segment, or an archive in the place of the one we were in: what was read is left out by its offsets.
+      this.#map = map
+      this.#index = 0
+    }
     for (; this.#index < map.sections; this.#index++) {
       const wanted = this.#wanted.get(map.places[this.#index]!)
       if (wanted !== undefined && map.nexts[this.#index]! > wanted.offset) return this.#index
@@ -162,7 +170,8 @@ export class SegmentReader implements Reader {
     return undefined
   }
 
-  #take(map: SegmentMap, i: number, arena: Arena): ReadResult {
+  /** Undefined when the segment's file is gone: archived, or removed. */
+  #take(map: SegmentMap, i: number, arena: Arena): ReadResult | undefined {
     const wanted = must(this.#wanted.get(map.places[i]!), 'found sections are wanted')
     const baseOffset = map.bases[i]!
     // The embedded log hands out offsets without gaps, so a jump means that what lay between was removed.
@@ -171,7 +180,8 @@ export class SegmentReader implements Reader {
     if (!arena.fits(length)) return { result: 'arena-full' }
     const bytes = arena.take(length)
     const at = map.ats[i]!
-    const read = this.#host.segments.read(map.id, bytes, at)
+    const read = this.#read(map, bytes, at)
+    if (read === undefined) return undefined
     if (read < length) return this.#flawed(map, at, `only ${read} of ${length} bytes are there`)
     if (xxh64(bytes) !== map.hashes[i])
       return this.#flawed(map, at, 'a section does not match its hash', i)
@@ -188,8 +198,19 @@ export class SegmentReader implements Reader {
       baseOffset,
       nextOffset,
       count,
-      lsn: map.lsnOf(i),
+      lsn: map.lsns[i]!,
       bytes,
+    }
+  }
+
+  #read(map: SegmentMap, into: Uint8Array, at: number): number | undefined {
+    const { segments } = this.#host
+    try {
+      return segments.read(map.id, into, at)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      segments.forget(map.id.baseLsn)
+      return undefined
     }
   }
 
@@ -212,8 +233,8 @@ export class SegmentReader implements Reader {
   }
 
   #flawed(map: SegmentMap, at: number, why: string, section?: number): ReadResult {
-    const lsn = section === undefined ? map.nextLsn : map.lsnOf(section)
-    const file = segmentName(map.id.epoch, map.id.baseLsn)
+    const lsn = section === undefined ? map.nextLsn : map.lsns[section]!
+    const file = fileName(map.id)
     return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, {
       file,
       at,

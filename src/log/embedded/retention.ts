@@ -122,12 +122,48 @@ export function isLive(state: LogState, place: number, next: number): boolean {
   return topic !== undefined && topic.earliest[place % 2048]! < next
 }
 
-/** Whether no topic with retention has anything left in the segment. */
+/** Whether nothing left in the segment will ever go by itself: neither by retention, nor by the snapshot of a store. */
 export function isSettled(state: LogState, ranges: ReadonlyMap<number, Range>): boolean {
   for (const [place, range] of ranges) {
     const info = state.topics.get(Math.floor(place / 2048))?.info
-    const retained = info?.retentionMs !== undefined || info?.retentionBytes !== undefined
-    if (retained && isLive(state, place, range.next)) return false
+    const kept = info?.retentionMs === undefined && info?.retentionBytes === undefined
+    if ((!kept || info?.kind === 'changelog') && isLive(state, place, range.next)) return false
   }
   return true
+}
+
+export interface ArchiveCandidate {
+  readonly archive: boolean
+  readonly bytes: number
+  /** Bytes it would take with only what may still be read. */
+  readonly live: number
+}
+
+/** As many segments as one archive may stand for; bounds the work of one pass. */
+const MEMBERS = 64
+
+/**
+ * The first run of segments worth an archive: what is left of them fits into `most` bytes, is less than half of what
+ * they are, and frees at least `gain`. An archive alone is never made again: its name would be the same.
+ */
+export function decideArchive(
+  candidates: readonly ArchiveCandidate[],
+  most: number,
+  gain: number,
+): { readonly from: number; readonly count: number } | undefined {
+  for (let from = 0; from < candidates.length; from++) {
+    let live = 0
+    let bytes = 0
+    let count = 0
+    for (let i = from; i < Math.min(candidates.length, from + MEMBERS); i++) {
+      const candidate = candidates[i]!
+      live += candidate.live
+      bytes += candidate.bytes
+      if (live > most) break
+      const alone = i === from && candidate.archive
+      if (!alone && bytes - live >= gain && live * 2 <= bytes) count = i - from + 1
+    }
+    if (count > 0) return { from, count }
+  }
+  return undefined
 }

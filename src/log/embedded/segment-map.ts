@@ -13,7 +13,7 @@ import {
   SEGMENT_HEADER,
   sectionKinds,
 } from './format.ts'
-import type { Bad, FrameHead, SegmentId } from './format.ts'
+import type { Bad, FrameHead, Section, SegmentId } from './format.ts'
 import { placeOf } from './state.ts'
 import { readUpTo } from './steps.ts'
 
@@ -36,22 +36,20 @@ export class SegmentMap {
   lastHash: bigint
   maxTime = 0
   maxLogTime = 0
-  frames = 0
   sections = 0
   /** Set when the bytes at `end` are not the frame that must be there. */
   broken: string | undefined
 
-  positions = new Float64Array(64)
-  times = new Float64Array(64)
-  /** Per section: its place (topic and partition), offsets, where its bytes are, which frame it belongs to. */
+  /** Per section: its place (topic and partition), offsets, where its bytes are, and of its frame LSN and time. */
   places = new Float64Array(64)
   bases = new Float64Array(64)
   nexts = new Float64Array(64)
   ats = new Float64Array(64)
+  lsns = new Float64Array(64)
+  times = new Float64Array(64)
   hashes = new BigUint64Array(64)
   counts = new Uint32Array(64)
   lengths = new Uint32Array(64)
-  owners = new Uint32Array(64)
   kinds = new Uint32Array(64)
   #ranges: Map<number, Range> | undefined
 
@@ -63,22 +61,11 @@ export class SegmentMap {
 
   /** Memory it takes, about. */
   get bytes(): number {
-    return 16 * this.positions.length + 56 * this.places.length
-  }
-
-  lsnOf(section: number): number {
-    return this.id.baseLsn + this.owners[section]!
+    return SECTION_BYTES * this.places.length
   }
 
   add(head: FrameHead, position: number): void {
     assert(head.lsn === this.nextLsn && position === this.end, 'frames join a map in order')
-    const frame = this.frames++
-    if (frame === this.positions.length) {
-      this.positions = doubled(this.positions)
-      this.times = doubled(this.times)
-    }
-    this.positions[frame] = position
-    this.times[frame] = head.time
     for (const section of head.sections) {
       const { kind } = section
       if (
@@ -87,17 +74,8 @@ export class SegmentMap {
         kind !== sectionKinds.state
       )
         continue
-      const i = this.sections++
-      if (i === this.places.length) this.#grow()
-      this.places[i] = placeOf(section.topic, section.partition)
-      this.bases[i] = section.baseOffset
-      this.nexts[i] = section.nextOffset
-      this.ats[i] = position + section.at
-      this.hashes[i] = section.hash
-      this.counts[i] = section.count
-      this.lengths[i] = section.length
-      this.owners[i] = frame
-      this.kinds[i] = kind
+      const at = position + section.at
+      this.addSection({ ...section, at, lsn: head.lsn, time: head.time })
     }
     this.end = position + head.length
     this.nextLsn = head.lsn + 1
@@ -105,6 +83,21 @@ export class SegmentMap {
     this.maxTime = Math.max(this.maxTime, head.time)
     this.maxLogTime = Math.max(this.maxLogTime, head.logTime)
     this.#ranges = undefined
+  }
+
+  addSection(section: MappedSection): void {
+    const i = this.sections++
+    if (i === this.places.length) this.#grow()
+    this.places[i] = placeOf(section.topic, section.partition)
+    this.bases[i] = section.baseOffset
+    this.nexts[i] = section.nextOffset
+    this.ats[i] = section.at
+    this.lsns[i] = section.lsn
+    this.times[i] = section.time
+    this.hashes[i] = section.hash
+    this.counts[i] = section.count
+    this.lengths[i] = section.length
+    this.kinds[i] = section.kind
   }
 
   /** What the segment holds of each place. */
@@ -135,21 +128,18 @@ export class SegmentMap {
     this.hashes = doubled(this.hashes)
     this.counts = doubled(this.counts)
     this.lengths = doubled(this.lengths)
-    this.owners = doubled(this.owners)
+    this.lsns = doubled(this.lsns)
+    this.times = doubled(this.times)
     this.kinds = doubled(this.kinds)
   }
 
-  #frameColumns(): Column[] {
-    return [this.positions, this.times]
-  }
-
-  #sectionColumns(): Column[] {
-    const wide = [this.places, this.bases, this.nexts, this.ats, this.hashes]
-    return [...wide, this.counts, this.lengths, this.owners, this.kinds]
+  #columns(): Column[] {
+    const wide = [this.places, this.bases, this.nexts, this.ats, this.lsns, this.times, this.hashes]
+    return [...wide, this.counts, this.lengths, this.kinds]
   }
 
   encode(uuid: Uint8Array): Uint8Array {
-    const out = new Uint8Array(indexBytes(this.frames, this.sections))
+    const out = new Uint8Array(indexBytes(this.sections))
     const view = new DataView(out.buffer)
     view.setUint32(0, INDEX_MAGIC, true)
     view.setUint32(8, FORMAT_VERSION, true)
@@ -159,18 +149,15 @@ export class SegmentMap {
     view.setFloat64(40, this.nextLsn, true)
     view.setFloat64(48, this.end, true)
     view.setBigUint64(56, this.lastHash, true)
-    view.setUint32(64, this.frames, true)
     view.setUint32(68, this.sections, true)
     view.setFloat64(72, this.maxTime, true)
     view.setFloat64(80, this.maxLogTime, true)
     let at = INDEX_HEADER
-    const put = (column: Column, count: number): void => {
-      const bytes = new Uint8Array(column.buffer, 0, count * column.BYTES_PER_ELEMENT)
+    for (const column of this.#columns()) {
+      const bytes = new Uint8Array(column.buffer, 0, this.sections * column.BYTES_PER_ELEMENT)
       out.set(bytes, at)
       at += bytes.length
     }
-    for (const column of this.#frameColumns()) put(column, this.frames)
-    for (const column of this.#sectionColumns()) put(column, this.sections)
     view.setUint32(88, crc32(out.subarray(INDEX_HEADER)), true)
     view.setUint32(4, crc32(out.subarray(8, INDEX_HEADER)), true)
     return out
@@ -179,8 +166,7 @@ export class SegmentMap {
   /** Undefined when the bytes are not the index of this segment; it can be rebuilt then. */
   static decode(bytes: Uint8Array, id: SegmentId, uuid: Uint8Array): SegmentMap | undefined {
     const header = decodeIndexHeader(bytes, id, uuid)
-    if (header === undefined || bytes.length !== indexBytes(header.frames, header.sections))
-      return undefined
+    if (header === undefined || bytes.length !== indexBytes(header.sections)) return undefined
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     if (view.getUint32(88, true) !== crc32(bytes.subarray(INDEX_HEADER))) return undefined
     const map = new SegmentMap(id, header.lastHash)
@@ -188,7 +174,6 @@ export class SegmentMap {
     map.end = header.end
     map.maxTime = header.maxTime
     map.maxLogTime = header.maxLogTime
-    map.frames = header.frames
     map.sections = header.sections
     map.#load(bytes)
     return map.#consistent() ? map : undefined
@@ -209,29 +194,35 @@ export class SegmentMap {
     }
     const f64 = (buffer: ArrayBuffer): Float64Array<ArrayBuffer> => new Float64Array(buffer)
     const u32 = (buffer: ArrayBuffer): Uint32Array<ArrayBuffer> => new Uint32Array(buffer)
-    this.positions = take(f64, this.frames, 8)
-    this.times = take(f64, this.frames, 8)
     this.places = take(f64, this.sections, 8)
     this.bases = take(f64, this.sections, 8)
     this.nexts = take(f64, this.sections, 8)
     this.ats = take(f64, this.sections, 8)
+    this.lsns = take(f64, this.sections, 8)
+    this.times = take(f64, this.sections, 8)
     this.hashes = take((buffer) => new BigUint64Array(buffer), this.sections, 8)
     this.counts = take(u32, this.sections, 4)
     this.lengths = take(u32, this.sections, 4)
-    this.owners = take(u32, this.sections, 4)
     this.kinds = take(u32, this.sections, 4)
   }
 
   #consistent(): boolean {
-    if (this.nextLsn !== this.id.baseLsn + this.frames || !Number.isSafeInteger(this.end))
-      return false
+    if (!Number.isSafeInteger(this.nextLsn) || !Number.isSafeInteger(this.end)) return false
     for (let i = 0; i < this.sections; i++) {
       const at = this.ats[i]!
+      const lsn = this.lsns[i]!
       if (!(at >= SEGMENT_HEADER && at + this.lengths[i]! <= this.end)) return false
-      if (!(this.nexts[i]! >= this.bases[i]!) || this.owners[i]! >= this.frames) return false
+      if (!(lsn >= this.id.baseLsn && lsn < this.nextLsn)) return false
+      if (!(this.nexts[i]! >= this.bases[i]!)) return false
     }
     return true
   }
+}
+
+/** A section as a map has it: where its bytes are in the file, and of its frame what is still needed. */
+export interface MappedSection extends Section {
+  readonly lsn: number
+  readonly time: number
 }
 
 /** What the head of an index says of its segment; enough to check a sealed segment without reading it. */
@@ -241,7 +232,6 @@ export interface IndexHeader {
   readonly lastHash: bigint
   readonly maxTime: number
   readonly maxLogTime: number
-  readonly frames: number
   readonly sections: number
 }
 
@@ -262,7 +252,6 @@ export function decodeIndexHeader(
     nextLsn: view.getFloat64(40, true),
     end: view.getFloat64(48, true),
     lastHash: view.getBigUint64(56, true),
-    frames: view.getUint32(64, true),
     sections: view.getUint32(68, true),
     maxTime: view.getFloat64(72, true),
     maxLogTime: view.getFloat64(80, true),
@@ -271,8 +260,9 @@ export function decodeIndexHeader(
 
 type Column = Float64Array<ArrayBuffer> | BigUint64Array<ArrayBuffer> | Uint32Array<ArrayBuffer>
 
-const indexBytes = (frames: number, sections: number): number =>
-  INDEX_HEADER + frames * 16 + sections * 56
+const SECTION_BYTES = 68
+
+export const indexBytes = (sections: number): number => INDEX_HEADER + sections * SECTION_BYTES
 
 function doubled<T extends Column>(column: T): T {
   const bytes = new Uint8Array(column.byteLength * 2)
@@ -324,4 +314,12 @@ export function misplaced(map: SegmentMap, head: FrameHead, to: number): string 
   if (head.prevHash !== map.lastHash) return 'it does not follow the frame before it'
   if (map.end + head.length > to) return `it ends at ${map.end + head.length}, beyond ${to}`
   return undefined
+}
+
+/** A segment that takes no more frames. */
+export interface SealedFact {
+  readonly id: SegmentId
+  readonly lastLsn: number
+  readonly bytes: number
+  readonly maxLogTime: number
 }

@@ -7,15 +7,21 @@ import { DiskError } from '../../core/env/env.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import {
   decodeSegmentHeader,
+  fileName,
   indexName,
-  parseSegmentName,
+  parseFileName,
   sameBytes,
   SEGMENT_HEADER,
-  segmentName,
 } from './format.ts'
 import type { SegmentId } from './format.ts'
 import type { Published } from './published.ts'
-import { extendMap, SegmentMap } from './segment-map.ts'
+import {
+  decodeIndexHeader,
+  extendMap,
+  INDEX_HEADER,
+  indexBytes,
+  SegmentMap,
+} from './segment-map.ts'
 import type { Range } from './segment-map.ts'
 import { readFully, readUpTo } from './steps.ts'
 
@@ -33,7 +39,8 @@ export class Segments {
   /** The newest segment this thread knows; its map grows. */
   #tail: SegmentMap | undefined
   readonly #sealed = new Map<number, SegmentMap>()
-  readonly #files = new Map<number, DiskFile>()
+  /** By name, the least recently used first. */
+  readonly #files = new Map<string, DiskFile>()
   /** Per place, the offset after the last one committed, as far as this thread has looked. */
   readonly latest = new Map<number, number>()
 
@@ -54,27 +61,26 @@ export class Segments {
   advance(): void {
     const published = (this.#now = this.#published())
     const newest = { epoch: published.segmentEpoch, baseLsn: published.segmentBase }
-    try {
-      this.#tail ??= this.#begin(newest)
-      while (this.#tail.id.baseLsn !== newest.baseLsn && this.#tail.broken === undefined)
-        this.#seal(this.#tail)
-    } catch (error) {
-      // Retention removed what this thread had not looked at for long: begin at the newest. Readers notice by offsets.
-      if (!isMissing(error)) throw error
-      this.#tail = this.#begin(newest)
-    }
-    if (this.#tail.id.baseLsn === newest.baseLsn && this.#tail.end < published.end)
-      this.#extend(this.#tail, published.end)
+    const tail = this.#tail
+    if (tail !== undefined && tail.id.baseLsn !== newest.baseLsn) this.#leave(tail)
+    this.#tail ??= this.#begin(newest)
+    if (this.#tail.end < published.end) this.#extend(this.#tail, published.end)
   }
 
-  #seal(tail: SegmentMap): void {
-    this.#extend(tail, undefined)
-    if (tail.broken !== undefined) return
-    const next = this.after(tail.id.baseLsn)
-    tail.broken = notAfter(tail, next)
-    if (next === undefined || tail.broken !== undefined) return
-    this.#keep(tail)
-    this.#tail = this.#begin(next)
+  /** The segment that was the newest is sealed now; others may have come and been sealed since. */
+  #leave(tail: SegmentMap): void {
+    this.#tail = undefined
+    try {
+      this.#extend(tail, undefined)
+      this.#keep(tail)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+    this.refresh()
+    for (const { baseLsn } of this.#ids) {
+      if (baseLsn <= tail.id.baseLsn || baseLsn === this.tailBase) continue
+      for (const [place, range] of this.map(baseLsn)?.ranges() ?? []) this.#note(place, range.next)
+    }
   }
 
   /** The map of a segment; undefined when its file is gone. Sealed ones come from their index, or from a walk. */
@@ -97,13 +103,17 @@ export class Segments {
     }
   }
 
-  /** The segment after the one with this base, if there is one that readers may read. */
-  after(base: number): SegmentId | undefined {
-    const known = this.#ids.find((id) => id.baseLsn > base)
-    if (known !== undefined) return known
-    if (base >= this.tailBase) return undefined
+  /** The segment that holds, or held, the frame with this LSN; else the first one behind it. */
+  at(lsn: number): SegmentId | undefined {
+    const known = this.#covering(lsn)
+    if (known?.baseLsn === lsn || known?.toLsn !== undefined) return known
     this.refresh()
-    return this.#ids.find((id) => id.baseLsn > base)
+    return this.#covering(lsn) ?? this.#ids.find((id) => id.baseLsn > lsn)
+  }
+
+  #covering(lsn: number): SegmentId | undefined {
+    const id = this.#ids.findLast((other) => other.baseLsn <= lsn)
+    return id?.toLsn !== undefined && id.toLsn <= lsn ? undefined : id
   }
 
   /** All segments that readers may read, oldest first. */
@@ -116,13 +126,14 @@ export class Segments {
     const { segmentBase, segmentEpoch } = this.#now
     const ids = this.#disk
       .list(this.#directory)
-      .map((entry) => parseSegmentName(entry.name))
+      .map((entry) => parseFileName(entry.name))
       .filter((id) => id !== undefined)
-      .filter(
-        (id) =>
-          id.baseLsn < segmentBase || (id.baseLsn === segmentBase && id.epoch === segmentEpoch),
-      )
-    this.#ids = ids.toSorted((a, b) => a.baseLsn - b.baseLsn)
+      .filter(({ baseLsn: b, epoch }) => b < segmentBase || (b === segmentBase && epoch === segmentEpoch))
+    // An archive comes before what it stands for, the widest first; what it stands for is left out.
+    const sorted = ids.toSorted((a, b) => a.baseLsn - b.baseLsn || (b.toLsn ?? 0) - (a.toLsn ?? 0))
+    const kept: SegmentId[] = []
+    for (const id of sorted) if (id.baseLsn >= (kept.at(-1)?.toLsn ?? 0)) kept.push(id)
+    this.#ids = kept
   }
 
   /** Reads bytes of a segment. Fewer than asked for when the file ends. Throws DiskError. */
@@ -148,6 +159,17 @@ export class Segments {
     return ids[low]?.baseLsn ?? this.tailBase
   }
 
+  /** Lets go of a segment whose file turned out to be gone. */
+  forget(base: number): void {
+    this.#sealed.delete(base)
+    for (const [name, file] of this.#files) {
+      if (parseFileName(name)?.baseLsn !== base) continue
+      this.#files.delete(name)
+      file.close()
+    }
+    this.refresh()
+  }
+
   close(): void {
     for (const file of this.#files.values()) file.close()
     this.#files.clear()
@@ -167,7 +189,8 @@ export class Segments {
   }
 
   #stored(id: SegmentId): SegmentMap | undefined {
-    const path = `${this.#directory}/${indexName(id.epoch, id.baseLsn)}`
+    if (id.toLsn !== undefined) return this.#archived(id)
+    const path = `${this.#directory}/${indexName(id)}`
     if (!this.#disk.exists(path)) return undefined
     const file = this.#disk.open(path, 'read')
     try {
@@ -175,6 +198,18 @@ export class Segments {
     } finally {
       file.close()
     }
+  }
+
+  #archived(id: SegmentId): SegmentMap {
+    const head = new Uint8Array(INDEX_HEADER)
+    this.read(id, head, SEGMENT_HEADER)
+    const index = new Uint8Array(indexBytes(decodeIndexHeader(head, id, this.#uuid)?.sections ?? 0))
+    this.read(id, index, SEGMENT_HEADER)
+    const map = SegmentMap.decode(index, id, this.#uuid)
+    if (map !== undefined) return map
+    const flawed = new SegmentMap(id, 0n)
+    flawed.broken = 'the index of the archive has a flaw'
+    return flawed
   }
 
   #walked(id: SegmentId): SegmentMap {
@@ -198,7 +233,11 @@ export class Segments {
     const file = this.#file(map.id)
     const before = map.sections
     extendMap(map, file, to ?? file.size())
-    for (let i = before; i < map.sections; i++) this.latest.set(map.places[i]!, map.nexts[i]!)
+    for (let i = before; i < map.sections; i++) this.#note(map.places[i]!, map.nexts[i]!)
+  }
+
+  #note(place: number, next: number): void {
+    if (next > (this.latest.get(place) ?? 0)) this.latest.set(place, next)
   }
 
   #keep(map: SegmentMap): void {
@@ -214,29 +253,30 @@ export class Segments {
   }
 
   #file(id: SegmentId): DiskFile {
-    const open = this.#files.get(id.baseLsn)
+    const name = fileName(id)
+    const open = this.#files.get(name)
     if (open !== undefined) {
-      this.#files.delete(id.baseLsn)
-      this.#files.set(id.baseLsn, open)
+      this.#files.delete(name)
+      this.#files.set(name, open)
       return open
     }
-    const file = this.#disk.open(`${this.#directory}/${segmentName(id.epoch, id.baseLsn)}`, 'read')
-    this.#files.set(id.baseLsn, file)
+    const file = this.#disk.open(`${this.#directory}/${name}`, 'read')
+    this.#files.set(name, file)
     if (this.#files.size > OPEN_FILES) {
-      const [base, oldest] = this.#files.entries().next().value!
-      this.#files.delete(base)
+      const [oldestName, oldest] = this.#files.entries().next().value!
+      this.#files.delete(oldestName)
       oldest.close()
     }
     return file
   }
 }
 
-/** Why `next` cannot be the segment after a whole one; undefined when it is. */
+/** Why `next` cannot be what follows a whole segment; undefined when it is. */
 export function notAfter(map: SegmentMap, next: SegmentId | undefined): string | undefined {
+  const lsn = map.nextLsn
   if (next === undefined) return 'the segment after it is missing'
-  if (next.baseLsn !== map.nextLsn)
-    return `it ends before LSN ${map.nextLsn}, the next segment begins at ${next.baseLsn}`
-  return undefined
+  if (next.baseLsn === lsn || (next.baseLsn < lsn && lsn < (next.toLsn ?? 0))) return undefined
+  return `it ends before LSN ${lsn}, the next segment begins at ${next.baseLsn}`
 }
 
 export const isMissing = (error: unknown): boolean =>

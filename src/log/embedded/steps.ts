@@ -94,3 +94,11 @@ export function* readFile(disk: Disk, path: string, limit: number): Steps<Uint8A
 export function isFull(error: unknown): boolean {
   return error instanceof DiskError && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code)
 }
+
+export function* unlinkIfThere(disk: Disk, path: string): Steps<void> {
+  try {
+    yield* step('unlink', path, () => disk.unlink(path))
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error
+  }
+}
