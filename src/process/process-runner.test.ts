@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { avg, count, max, min, pipeline, sum, tumbling } from '../index.ts'
 import type { PipelineDefinition } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
-import type { ModelEvent } from '../../tests/support/window-model.ts'
+import type { ModelEvent, ModelWindow } from '../../tests/support/window-model.ts'
 import { windowsOf } from '../../tests/support/window-model.ts'
 
 const day = 24 * 60 * 60 * 1000
@@ -45,7 +45,7 @@ function windows({
       future: '9000d',
       idle: '100d',
     })
-    const keyed = repartition ? events.keyBy('page') : events.keyBy('user')
+    const keyed = events.keyBy(repartition ? 'page' : 'user')
     const results = keyed
       .window(tumbling(`${size}ms`), { lateness: `${lateness}ms`, emit })
       .aggregate('out', {
@@ -56,6 +56,17 @@ function windows({
         max: max('value'),
       })
     results.to(p.topic('results'))
+    // Windows of windows: in the same stage, and behind a further repartition.
+    const second = results
+      .window(tumbling(`${size * 2.5}ms`))
+      .aggregate('second', { rows: count(), total: sum('count') })
+    second.to(p.topic('second'))
+    second.late().to(p.topic('second-late'))
+    second
+      .keyBy(() => 'all')
+      .window(tumbling(`${size * 7}ms`))
+      .aggregate('third', { rows: sum('rows'), total: sum('total') })
+      .to(p.topic('third'))
     results.late().to(p.topic('late'))
   })
 }
@@ -100,6 +111,7 @@ const courses = fc.record({
     { maxLength: 60 },
   ),
   crashes: fc.array(fc.boolean(), { maxLength: 40 }),
+  closing: fc.array(fc.boolean(), { maxLength: 60 }),
   gaps: fc.boolean(),
 })
 
@@ -163,6 +175,14 @@ async function run(
       value: { user: `end${partition}`, page: 'end', time: base + 100 * day },
     })),
   )
+  // Windows close while workers crash.
+  for (const crash of course.closing) {
+    for (const worker of world.workers) {
+      await world.turn(worker, budget, course.steps)
+      if (crash) world.crash(worker)
+    }
+    world.now += 13
+  }
   await world.drain(budget)
   return world
 }
@@ -210,6 +230,13 @@ describe('windows', () => {
           expect(emissions.get(`${window.key}@${start}`)).toBeLessThanOrEqual(most)
         }
         expect(sorted(got)).toEqual(sorted(expected))
+        if (shape.lateness === 0 && shape.emit === 'close') {
+          const [seconds, thirds] = windowsOfWindows([...model.windows.values()], shape.size)
+          expect(await totals(world, 'second', name)).toEqual(seconds)
+          expect(await totals(world, 'third', 'key')).toEqual(thirds)
+        }
+        // No row of a window can be late for a window over them.
+        expect(await world.read('second-late')).toEqual([])
         const late = (await world.read('late')).map(({ value }) => value as { time: number })
         expect(late.map(({ time }) => time).toSorted()).toEqual(
           model.late.map(({ time }) => time).toSorted(),
@@ -238,4 +265,36 @@ function balance(world: StageWorld, read: number): void {
     if (id.startsWith('p/events/')) total += counters.read
   }
   expect(total).toBe(read)
+}
+
+type Totals = Record<string, { rows: number; total: number }>
+
+/** What windows over the results, and windows over those, hold. */
+function windowsOfWindows(windows: readonly ModelWindow[], size: number): [Totals, Totals] {
+  const seconds: Totals = {}
+  const thirds: Totals = {}
+  for (const { key, start, count: rows } of windows) {
+    const begin = Math.floor(start / (size * 2.5)) * size * 2.5
+    const second = (seconds[`${key}@${begin}`] ??= { rows: 0, total: 0 })
+    second.rows++
+    second.total += rows
+    const end = Math.floor(begin / (size * 7)) * size * 7
+    const third = (thirds[`all@${end}`] ??= { rows: 0, total: 0 })
+    third.rows++
+    third.total += rows
+  }
+  return [seconds, thirds]
+}
+
+/** The rows of a topic by key and window; each may come once only. */
+async function totals(world: StageWorld, topic: string, name: string): Promise<Totals> {
+  const found: Totals = {}
+  for (const { value, timestamp } of await world.read(topic)) {
+    if (timestamp > base + 50 * day) continue
+    const row = value as { rows: number; total: number; [name: string]: unknown }
+    const id = `${row[name] as string}@${timestamp}`
+    expect(found[id]).toBeUndefined()
+    found[id] = { rows: row.rows, total: row.total }
+  }
+  return found
 }

@@ -198,8 +198,9 @@ describe('operators', () => {
           )
           const model = chain.reduce((at, step) => step.model(at), events as Row[])
           const expected = byKey(model.map((value) => ({ key: value.id, value })))
-          expect(byFunctions, chain.map(({ name }) => name).join(', ')).toEqual(expected)
-          expect(byPaths, chain.map(({ name }) => name).join(', ')).toEqual(expected)
+          const names = chain.map(({ name }) => name).join(', ')
+          expect({ names, rows: byFunctions }).toEqual({ names, rows: expected })
+          expect({ names, rows: byPaths }).toEqual({ names, rows: expected })
         },
       ),
       { numRuns: 120 },
