@@ -178,7 +178,7 @@ function showLetters(letters) {
       first.append(
         make('span', 'quiet', `${time(at)}  `),
         make('span', 'bad', code),
-        make('span', '', `  ${stage}, ${operator}: ${message}`),
+        make('span', '', `  ${stage}, ${operator}: ${message.replace(`${code}: `, '')}`),
       )
       letter.append(first, make('code', '', raw))
       return letter
