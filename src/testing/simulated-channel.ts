@@ -20,6 +20,7 @@ class End implements Port {
   #closed: (() => void) | undefined
   readonly #waiting: unknown[] = []
   #open = true
+  #lastArrival = 0
 
   constructor(env: SimulatedEnv) {
     this.#env = env
@@ -47,9 +48,13 @@ class End implements Port {
     this.peer?.arrives((end) => end.#peerClosed())
   }
 
-  /** A thread's yields end in the order they began, and never once it is dead: so do arrivals. */
+  /** In the order of the calls, each a little later than it was sent: other channels may be faster. Never for the dead. */
   arrives(act: (end: End) => void): void {
-    void this.#env.timers.yield().then(() => {
+    const { clock, random, timers } = this.#env
+    const now = clock.monotonic()
+    const slow = random.int(20) === 0 ? 2 : 0.03
+    this.#lastArrival = Math.max(this.#lastArrival, now) + 0.001 + random.float() * slow
+    timers.after(this.#lastArrival - now, () => {
       if (this.#open) act(this)
     })
   }

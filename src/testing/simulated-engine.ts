@@ -46,7 +46,7 @@ export interface SimulatedEngineOptions {
   readonly limits?: Partial<WorkerLimits>
   /** Changelog bytes after which a snapshot is made. Default as in production. */
   readonly snapshotBytes?: number
-  /** A worker that ended is started again after this. Default 20 ms. */
+  /** A worker that ended is started again after this. Default 0. */
   readonly restartMs?: number
 }
 
@@ -337,7 +337,7 @@ class Life {
     slot.running = false
     this.#router.lost(number, error)
     if (this.#stopping) return
-    this.env.timers.after(this.#options.restartMs ?? 20, () => this.#spawn(number))
+    this.env.timers.after(this.#options.restartMs ?? 0, () => this.#spawn(number))
   }
 
   async #makeSnapshots(): Promise<void> {
