@@ -171,7 +171,7 @@ describe('event times', () => {
       '2024-01-01T00:00:00.Z',
       '0000-01-01',
     ]) {
-      expect(parseIsoTime(text), text).toBeNaN()
+      expect([text, parseIsoTime(text)]).toEqual([text, Number.NaN])
     }
   })
 

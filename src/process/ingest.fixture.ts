@@ -8,6 +8,8 @@ import type { LocalLog } from '../log/embedded/index.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { EventRules } from './ingest-event.ts'
 import type { IngestAnswer, IngestRequest, ProducerRef } from './ingest-request.ts'
+import { IngestQueue, PushIngestRunner } from './ingest-runner.ts'
+import type { PushIngestOptions } from './ingest-runner.ts'
 import type { Runner } from './runner.ts'
 import { runWorker } from './worker.ts'
 import type { WorkerEnd } from './worker.ts'
@@ -184,3 +186,50 @@ export function readAnswer(answer: IngestAnswer): ReadAnswer {
   const { status, retryAfterSeconds } = answer
   return { status, ...json, ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }) }
 }
+
+export class PushWorld extends IngestWorld {
+  runner: PushIngestRunner | undefined
+  readonly #changes: Partial<PushIngestOptions>
+
+  constructor(seed = 1, changes: Partial<PushIngestOptions> = {}) {
+    super(seed)
+    this.#changes = changes
+  }
+
+  async begin(): Promise<void> {
+    await this.start((env, log) => {
+      this.runner = new PushIngestRunner({ ...options(env, log), ...this.#changes })
+      return [this.runner]
+    })
+  }
+
+  /** Sends and waits for the answer; undefined when the engine died before it. */
+  async send(request: IngestRequest, bucket = 0): Promise<ReadAnswer> {
+    return readAnswer(await this.until(this.runner!.submit(bucket, request)))
+  }
+}
+
+function options(env: SimulatedEnv, log: LocalLog): PushIngestOptions {
+  return {
+    env,
+    log,
+    topic,
+    rules,
+    onInvalid: 'refuse',
+    deadLetters: lettersTopic,
+    planHash: 'abc',
+    buckets: Array.from({ length: bucketCount }, (_, bucket) => bucket),
+    bucketCount,
+    sessions: sessionsTopic,
+    queue: new IngestQueue(),
+  }
+}
+
+export async function begun(changes: Partial<PushIngestOptions> = {}): Promise<PushWorld> {
+  const world = new PushWorld(1, changes)
+  await world.begin()
+  return world
+}
+
+export const at = '2024-01-01T00:00:00Z'
+export const event = (id: string, more: object = {}): object => ({ id, at, ...more })
