@@ -90,8 +90,7 @@ export class PushIngestRunner implements Runner {
   readonly #buckets = new Map<number, Bucket>()
   /** Kept through resets, and before the first `open`. */
   readonly #paused = new Set<number>()
-  #queue: Waiting[] = []
-  #head = 0
+  readonly #queue: Waiting[] = []
   /** Decided, and waiting for the commit. */
   #decided: { readonly waiting: Waiting; readonly answer: IngestAnswer }[] = []
   #state: 'closed' | 'open' | 'resetting' = 'resetting'
@@ -161,16 +160,13 @@ export class PushIngestRunner implements Runner {
   step(budget: StepBudget): StepResult {
     let rows = 0
     let bytes = 0
-    while (this.#head < this.#queue.length) {
+    for (let waiting = this.#queue[0]; waiting !== undefined; waiting = this.#queue[0]) {
       if (rows >= budget.rows || bytes >= budget.bytes) return 'worked'
-      const waiting = this.#queue[this.#head]!
       if (!this.#fits(waiting.request.body.length)) return 'full'
-      this.#head++
+      this.#queue.shift()
       rows += this.#handle(waiting)
       bytes += waiting.request.body.length
     }
-    this.#queue = []
-    this.#head = 0
     return 'idle'
   }
 
@@ -217,7 +213,7 @@ export class PushIngestRunner implements Runner {
   }
 
   wait(signal: AbortSignal): Promise<void> {
-    if (this.#head < this.#queue.length) return Promise.resolve()
+    if (this.#queue.length > 0) return Promise.resolve()
     return new Promise((resolve) => {
       const done = (): void => {
         signal.removeEventListener('abort', done)
@@ -321,10 +317,7 @@ export class PushIngestRunner implements Runner {
   }
 
   #refuseQueued(error: MillraceError): void {
-    const queued = this.#queue.slice(this.#head)
-    this.#queue = []
-    this.#head = 0
-    for (const waiting of queued) this.#answer(waiting, errorAnswer(error))
+    for (const waiting of this.#queue.splice(0)) this.#answer(waiting, errorAnswer(error))
   }
 
   #unavailable(what: string): Promise<IngestAnswer> {
