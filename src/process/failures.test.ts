@@ -396,7 +396,7 @@ describe('operating a stage', () => {
     )
     await world.produce('events', [row('k0', 1), row('k1', 1), row('k1', 2)])
     await world.drain()
-    world.log.cut('events', 1, 2)
+    world.memory.cut('events', 1, 2)
     await world.produce('events', [row('k0', 2), row('k1', 3)])
     for (const { runners } of world.workers)
       for (const runner of runners) runner.resume('p/events/1')

@@ -137,7 +137,7 @@ async function run(
     workers: course.workers,
     ...(course.gaps ? { gap } : {}),
   })
-  world.log.endings = ['committed', ...course.endings]
+  world.memory.endings = ['committed', ...course.endings]
   const budget = { rows: course.rows, bytes: 1e6 }
   let at = 0
   const crashes = [...course.crashes]
@@ -153,10 +153,10 @@ async function run(
     },
   })
   while (at < events.length) {
-    const kept = world.log.endings
-    world.log.endings = []
+    const kept = world.memory.endings
+    world.memory.endings = []
     await world.produce('events', events.slice(at, at + course.chunk).map(record))
-    world.log.endings = kept
+    world.memory.endings = kept
     at += course.chunk
     for (const worker of world.workers) {
       await world.turn(worker, budget, course.steps)
@@ -165,7 +165,7 @@ async function run(
     world.now += 13
   }
   // The end of time, once per partition: every window closes, and every late row is out.
-  world.log.endings = []
+  world.memory.endings = []
   await world.produce(
     'events',
     Array.from({ length: shape.partitions }, (_, partition) => ({

@@ -2,7 +2,7 @@
 import { Arena } from '../../src/core/arena.ts'
 import type { Env } from '../../src/core/env/env.ts'
 import { BlockBuilder, BlockView } from '../../src/log/block.ts'
-import type { Writer } from '../../src/log/log.ts'
+import type { Log, Writer } from '../../src/log/log.ts'
 import type { PipelineDefinition, StreamNode, TableNode } from '../../src/pipeline/definition.ts'
 import { planOf } from '../../src/plan/of.ts'
 import type { Plan } from '../../src/plan/plan.ts'
@@ -46,13 +46,14 @@ export type WorldOptions = Omit<
   readonly workers?: number
   readonly gap?: () => number
   readonly env?: Env
-  readonly log?: MemoryLog
+  /** Default: one in memory. */
+  readonly log?: Log
 }
 
 export class StageWorld {
   readonly plan: Plan
   readonly definition: PipelineDefinition
-  readonly log: MemoryLog
+  readonly log: Log
   readonly env: Env
   workers: readonly TestWorker[] = []
   /** Wall and monotonic time, in milliseconds. */
@@ -66,8 +67,16 @@ export class StageWorld {
     this.env = options.env ?? this.#env()
     const gap = options.gap === undefined ? {} : { gap: options.gap }
     this.log = options.log ?? new MemoryLog({ now: () => this.now, ...gap })
-    for (const topic of this.plan.topics) void this.log.topics.create(topic)
+    // In memory a topic is there at once; on another log the test creates them.
+    if (options.log === undefined)
+      for (const topic of this.plan.topics) void this.log.topics.create(topic)
     this.start(options.workers ?? 1)
+  }
+
+  /** The log in memory, with what only it can do. */
+  get memory(): MemoryLog {
+    if (this.log instanceof MemoryLog) return this.log
+    throw new Error('this world has another log')
   }
 
   /** Fresh workers, as after a restart: partition p lives on worker p mod `count`. */
@@ -115,7 +124,7 @@ export class StageWorld {
     }
     for (const [partition, builder] of builders) {
       const { count } = builder
-      writer.append(topic, partition, builder.finish(this.now, schemaVersion), count)
+      writer.append(topic, partition, builder.finish(this.env.clock.now(), schemaVersion), count)
     }
     await writer.commit()
   }
@@ -153,12 +162,13 @@ export class StageWorld {
   async drain(budget: StepBudget = { rows: 16_384, bytes: 1e7 }): Promise<void> {
     for (let idle = 0; idle < 2; idle++) {
       for (const worker of this.workers) if (await this.turn(worker, budget, 4)) idle = -1
-      this.now += 1_000 / 8
+      if (this.#options.env === undefined) this.now += 125
+      else await this.env.timers.sleep(125)
     }
   }
 
   async read(topic: string): Promise<ReadBack[]> {
-    const partitions = this.log.infos.get(topic)?.partitions ?? 0
+    const partitions = this.plan.topics.find(({ name }) => name === topic)?.partitions ?? 0
     const reader = await this.log.reader(
       Array.from({ length: partitions }, (_, p) => ({ topic, partition: p, offset: 0 })),
     )

@@ -173,9 +173,9 @@ describe('idle partitions in a pipeline', () => {
     await world.produce('events', [event(0, 500)])
     await pass(world, 15_000)
     expect(await windows(world)).toEqual(['a 0 1'])
-    const { lsn } = world.log
+    const { lsn } = world.memory
     await pass(world, 1_800_000, 1_000)
-    expect(world.log.lsn - lsn).toBeLessThan(250)
+    expect(world.memory.lsn - lsn).toBeLessThan(250)
   })
 
   test('the decision is committed: what comes too late for it is late, before and after a crash', async () => {
