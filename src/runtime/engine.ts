@@ -25,7 +25,7 @@ import { Snapshots } from './snapshots.ts'
 import type { EngineStatus } from './status.ts'
 import { notReadyReasons, tasksMeant } from './status-of.ts'
 import { cacheDirOf } from './threads.ts'
-import { WorkerPool } from './worker-pool.ts'
+import { loadTimeout, WorkerPool } from './worker-pool.ts'
 
 export interface EngineInputs {
   readonly env: Env
@@ -64,7 +64,7 @@ export class Engine {
   /** Opens the data directory and plans the pipelines. Rejects where nothing can run; then nothing is left behind. */
   static async open(inputs: EngineInputs): Promise<Engine> {
     const { env, config, urls, logger } = inputs
-    const planning = planPass(urls, env, config.watchdogMs, cacheDirOf(config.dataDir))
+    const planning = planPass(urls, env, loadTimeout(config), cacheDirOf(config.dataDir))
     const host = await startLogThread({ dataDir: config.dataDir })
     for (const note of host.notes) logger.info({ dataDir: config.dataDir }, note)
     try {
@@ -101,6 +101,7 @@ export class Engine {
       boards: boardsOf(admitted.plans),
       attach: () => host.attach(),
       onMessage: (slot, message) => this.#onMessage(slot, message),
+      onUnstoppable: (error) => this.#failed(error),
       onDeath: (slot, error, restart) => {
         const { inMs, skip } = restart
         inputs.logger.error(
@@ -234,9 +235,12 @@ export class Engine {
 
   #logEnded(error: MillraceError | undefined): void {
     if (this.#state === 'stopping' || this.#state === 'stopped') return
-    const why = error ?? new MillraceError('MR6008', 'It closed without being asked to.')
-    this.inputs.logger.error({ code: why.code }, why.message)
-    this.#finish('failed', why)
+    this.#failed(error ?? new MillraceError('MR6008', 'It closed without being asked to.'))
+  }
+
+  #failed(error: MillraceError): void {
+    this.inputs.logger.error({ code: error.code }, error.message)
+    this.#finish('failed', error)
   }
 
   #finish(state: 'stopped' | 'failed', error: MillraceError | undefined): void {

@@ -11,6 +11,12 @@ const condition = '--conditions=millrace-source'
 const inherited =
   /^(--conditions=|-C=|--experimental-transform-types$|--enable-source-maps$|--no-warnings)/
 
+/**
+ * Node ends a thread at its heap limit, but only grants it 16 MiB more to get there; with young generations larger than
+ * that, moving one into the old can jump over both, and then the whole process ends.
+ */
+const youngMb = 24
+
 export interface ThreadOptions {
   readonly name: string
   readonly data: object
@@ -43,6 +49,11 @@ export function spawnThread(entry: string, options: ThreadOptions): Worker {
     ...(options.transfer === undefined ? {} : { transferList: options.transfer }),
     ...(options.heapMb === undefined
       ? {}
-      : { resourceLimits: { maxOldGenerationSizeMb: options.heapMb } }),
+      : {
+          resourceLimits: {
+            maxOldGenerationSizeMb: options.heapMb,
+            maxYoungGenerationSizeMb: youngMb,
+          },
+        }),
   })
 }

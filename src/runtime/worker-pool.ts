@@ -24,6 +24,8 @@ export interface PoolOptions {
   readonly onMessage: (slot: number, message: FromWorker) => void
   /** The worker is gone, and everything it was asked without an answer. Called before its replacement is started. */
   readonly onDeath: (slot: number, error: MillraceError, restart: Restart) => void
+  /** A worker that was told to end goes on all the same: nothing short of the end of the process helps. */
+  readonly onUnstoppable: (error: MillraceError) => void
 }
 
 interface Slot {
@@ -45,8 +47,16 @@ interface Slot {
 }
 
 const longestLookMs = 1_000
+const leastLoadMs = 20_000
+/** Ending a thread takes milliseconds, or for ever. */
+const terminateMs = 5_000
 /** Worker starts that fit between two openings of the log: at the longest backoff, months of dying. */
 const startsPerEpoch = 1_000_000
+
+/** Loading modules may take longer than work does: compiling them on a busy machine is nobody's endless loop. */
+export function loadTimeout({ watchdogMs }: EngineConfig): number {
+  return Math.max(watchdogMs, leastLoadMs)
+}
 
 /** Edge: keeps one thread per slot of the assignment alive. What to do about a dead or stuck one, supervisor.ts decides. */
 export class WorkerPool {
@@ -111,7 +121,7 @@ export class WorkerPool {
     if (thread === undefined) return
     const gone = new Promise<void>((resolve) => (slot.gone = resolve))
     thread.postMessage({ type: 'stop' } satisfies ToWorker)
-    const cancel = this.#options.env.timers.after(graceMs, () => void thread.terminate())
+    const cancel = this.#options.env.timers.after(graceMs, () => this.#terminate(slot, thread))
     await gone
     cancel()
     slot.state = 'stopped'
@@ -176,6 +186,14 @@ export class WorkerPool {
     slot.cancelRestart = this.#options.env.timers.after(restart.inMs, () => this.#spawn(slot))
   }
 
+  #terminate(slot: Slot, thread: Worker): void {
+    const cancel = this.#options.env.timers.after(terminateMs, () => {
+      const what = `Worker ${slot.number} still runs ${terminateMs} ms after it was told to end.`
+      this.#options.onUnstoppable(new MillraceError('MR6014', what))
+    })
+    void thread.terminate().then(cancel)
+  }
+
   #lookLater(): void {
     const every = Math.min(Math.ceil(this.#options.config.watchdogMs / 4), longestLookMs)
     this.#cancelLook = this.#options.env.timers.after(every, () => {
@@ -192,10 +210,12 @@ export class WorkerPool {
       // Opening reads state back, for as long as that takes, and runs no user code.
       const seen = phase === 'opening' ? undefined : slot.seen
       slot.seen = observeBeat(seen, count, passedMs)
-      if (slot.thread === undefined || slot.seen.stoodMs < this.#options.config.watchdogMs) continue
+      const { config } = this.#options
+      const patience = phase === 'starting' ? loadTimeout(config) : config.watchdogMs
+      if (slot.thread === undefined || slot.seen.stoodMs < patience) continue
       slot.ended = 'by-watchdog'
       slot.seen = undefined
-      void slot.thread.terminate()
+      this.#terminate(slot, slot.thread)
     }
   }
 }

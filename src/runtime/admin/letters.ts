@@ -16,11 +16,16 @@ export interface OpenLetter {
 export interface LetterQuery {
   /** Only letters from this offset on. */
   readonly from: number
-  /** At most this many. */
+  /** Only letters below this offset; undefined = up to the end. */
+  readonly before?: number
+  /** At most this many, and fewer where they are large. */
   readonly limit: number
   /** Only these offsets. */
   readonly offsets?: readonly number[]
 }
+
+/** Records of letters that are held at once; with their JSON around them they fit into one commit. */
+const answerBytes = 2 * 1024 * 1024
 
 /** Open letters of one pipeline in order of offset, and how many are open in all. */
 export async function openLetters(
@@ -39,12 +44,17 @@ export async function openLetters(
   const wanted = query.offsets === undefined ? undefined : new Set(query.offsets)
   const letters: OpenLetter[] = []
   let open = 0
+  let bytes = 0
   await scan(log, whole, ({ offset, value }) => {
     const record = value === undefined ? undefined : decodeLetterRecord(value)
     if (record?.kind !== 'letter' || resolved.has(offset)) return true
     open++
-    const asked = offset >= query.from && (wanted?.has(offset) ?? true)
-    if (asked && letters.length < query.limit) letters.push({ offset, letter: record.letter })
+    const asked =
+      offset >= query.from && offset < (query.before ?? Infinity) && (wanted?.has(offset) ?? true)
+    if (asked && letters.length < query.limit && bytes < answerBytes) {
+      letters.push({ offset, letter: record.letter })
+      bytes += record.letter.raw.length
+    }
     return true
   })
   return { letters, open }

@@ -157,10 +157,13 @@ class Resolving {
     for (const offset of offsets ?? []) await openLetter(log, plan, offset)
     const writer: Writer = await log.open('admin')
     const act = how === 'replay' ? replayLetters : dropLetters
+    // What fails again becomes a letter behind this point, which is left alone.
+    const [end] = await log.topics.offsets(plan.deadLetters)
+    const before = end?.next ?? 0
     let done = 0
     try {
       for (let from = 0; ;) {
-        const query = { from, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
+        const query = { from, before, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
         const { letters } = await openLetters(log, plan, query)
         const last = letters.at(-1)
         if (last === undefined) return done
