@@ -29,7 +29,10 @@ export interface ProducerOptions {
   readonly machine?: Partial<Machine>
 }
 
-/** What became of one event. `failed`: it was not delivered in time, and may or may not be stored. */
+/**
+ * What became of one event. `acknowledged`: it is durable, in the topic or, where the stream keeps invalid events, among
+ * its dead letters. `failed`: it was not delivered in time, and may or may not be stored.
+ */
 export type EventResult =
   | { readonly status: 'acknowledged' }
   | { readonly status: 'refused'; readonly code: string; readonly message: string }

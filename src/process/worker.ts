@@ -25,7 +25,7 @@ export type WorkerEnd =
 export interface WorkerLimits {
   /** The longest it stages, in milliseconds, while there is more to read. Default 20. */
   readonly commitIntervalMs: number
-  /** A commit holds at most this, unless one runner alone staged more. Default 16 MiB. */
+  /** A commit holds at most this, unless one runner alone staged more. Default: 15/16 of what the log takes. */
   readonly commitBytes: number
   /** Rows and bytes one runner may read in one step. */
   readonly step: StepBudget
@@ -47,7 +47,8 @@ export interface WorkerOptions {
 
 const defaults: WorkerLimits = {
   commitIntervalMs: limits.commitIntervalMs,
-  commitBytes: limits.commitBytes,
+  // Runners say about how much they staged; the rest is room for what the log adds.
+  commitBytes: (limits.commitBytes / 16) * 15,
   step: { rows: limits.batchRows, bytes: limits.batchBytes },
 }
 
