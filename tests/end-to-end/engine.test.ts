@@ -53,7 +53,7 @@ function tally(all: readonly object[]): Row[] {
   return [...pages.values()].toSorted((a, b) => (a.page < b.page ? -1 : 1))
 }
 
-describe('an engine', () => {
+describe('an engine', { timeout: 90_000 }, () => {
   it('turns events into windows in a database, and goes on where it stopped', async () => {
     await using place = new Place()
     const database = join(place.directory, 'pages.sqlite')

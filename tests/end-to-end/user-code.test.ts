@@ -24,7 +24,7 @@ const trial = (fn: string): string => `
 `
 const numbers = (count: number): object[] => Array.from({ length: count }, (_, n) => ({ n }))
 
-describe('user code', () => {
+describe('user code', { timeout: 90_000 }, () => {
   it('that throws, or gives a promise, sends its record to the dead letters, and the rest goes on', async () => {
     await using place = new Place()
     const url = place.pipeline(
