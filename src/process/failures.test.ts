@@ -159,6 +159,27 @@ describe('a function that fails', () => {
     expect(totals(world)).toEqual({ read: 1, deadLettered: 1 })
   })
 
+  test('cannot change what a table holds', async () => {
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      const users = p.table('users', { schema: Event, key: 'id' })
+      p.stream('events', { schema: Event, key: 'id' })
+        .enrich(users, 'id', (_, user) => {
+          if (user !== undefined) (user as { n: number }).n++
+          return { known: user !== undefined }
+        })
+        .to(p.topic('out'))
+    })
+    const world = new StageWorld(definition)
+    await world.produce('users', [{ ...row('k0', 1), partition: 0 }])
+    for (const restart of [false, true]) {
+      if (restart) world.start(1)
+      await world.produce('events', [{ ...row('k0', 1), partition: 0 }])
+      await world.drain()
+    }
+    const codes = (await world.read('p.dead-letters')).map(({ value }) => (value as Letter).code)
+    expect(codes).toEqual(['MR4001', 'MR4001'])
+  })
+
   test('rows that flatMap made of one record have letters of their own, the same at every attempt', async () => {
     const definition = pipeline('p', { partitions: 1 }, (p) => {
       p.stream('events', { schema: Event, key: 'id' })

@@ -5,13 +5,14 @@ import type { Selector } from '../pipeline/definition.ts'
 import type { StageInput } from '../plan/plan.ts'
 import { parseEvent } from '../schema/json-gate.ts'
 import { parseJson } from '../schema/json-parse.ts'
-import type { Schema } from '../schema/schema.ts'
+import type { Field, Schema } from '../schema/schema.ts'
 import { typeOf } from './operators/functions.ts'
 import type { GroupKey } from './keys.ts'
 import { fromKeyJson, groupKey } from './keys.ts'
 import type { RowPlace, RowReader } from './row-reader.ts'
 import type { Columns } from './rows.ts'
 import { fieldGetter, newColumns, RowBatch } from './rows.ts'
+import { Shaper } from './shape.ts'
 
 /** What the stream or table of an input says about its records; repartition topics are ours and say nothing. */
 export interface InputRules {
@@ -33,6 +34,9 @@ export class JsonRows implements RowReader {
   #buffers: Buffer[] = []
   #starts = new Int32Array(1_024)
   #ends = new Int32Array(1_024)
+  /** Rows whose bytes hold more than the row does. */
+  readonly #narrowed = new Set<number>()
+  readonly #shaper: Shaper
   #keyStarts = new Int32Array(1_024)
   #keyEnds = new Int32Array(1_024)
   count = 0
@@ -41,10 +45,17 @@ export class JsonRows implements RowReader {
   #buffer: Buffer = Buffer.alloc(0)
   #ascii = false
 
-  constructor(index: number, role: StageInput['role'], rules: InputRules | undefined) {
+  /** `shape`: what the rows look like; default: what the rules' schema says. */
+  constructor(
+    index: number,
+    role: StageInput['role'],
+    rules: InputRules | undefined,
+    shape: Field | undefined = rules?.schema.root,
+  ) {
     this.#index = index
     this.#role = role
     this.#rules = rules
+    this.#shaper = new Shaper(shape)
     this.#keyField =
       role === 'stream' && rules?.key !== undefined && 'path' in rules.key
         ? fieldGetter(rules.key.path)
@@ -56,6 +67,7 @@ export class JsonRows implements RowReader {
     this.#values = []
     this.#buffers = []
     this.#bytes = undefined
+    this.#narrowed.clear()
   }
 
   read(view: BlockView, i: number, place: RowPlace): MillraceError | undefined {
@@ -66,7 +78,7 @@ export class JsonRows implements RowReader {
     if (start >= 0) {
       const refused = this.#parse(view, start, end)
       if (refused !== undefined) return refused
-      value = this.#parsed
+      value = this.#shaper.shape(this.#parsed)
     } else if (this.#role !== 'table') {
       return new MillraceError(
         'MR4006',
@@ -88,6 +100,7 @@ export class JsonRows implements RowReader {
     columns.upstream[row] = place.upstream
     columns.appendTime[row] = view.appendTime
     columns.origin[row] = row
+    if (start >= 0 && this.#shaper.dropped) this.#narrowed.add(row)
     this.#values.push(value)
     this.#buffers.push(this.#buffer)
     this.#starts[row] = start
@@ -102,7 +115,16 @@ export class JsonRows implements RowReader {
     const keys = (row: number): GroupKey | undefined => this.#key(row)
     const raws = (row: number): Uint8Array =>
       this.#buffers[row]!.subarray(this.#starts[row], this.#ends[row])
-    return new RowBatch(this.count, this.#columns, this.#values, keys, raws)
+    const exact = (row: number): boolean => !this.#narrowed.has(row)
+    const narrowed = this.#narrowed.size > 0
+    return new RowBatch(
+      this.count,
+      this.#columns,
+      this.#values,
+      keys,
+      raws,
+      narrowed ? exact : undefined,
+    )
   }
 
   #enter(view: BlockView): void {

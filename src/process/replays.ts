@@ -6,6 +6,7 @@ import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockBuilder, BlockView } from '../log/block.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
+import { parseJson } from '../schema/json-parse.ts'
 import type { ReplayRecord } from './dead-letters.ts'
 import { decodeReplay } from './dead-letters.ts'
 import { JsonRows } from './json-rows.ts'
@@ -15,6 +16,7 @@ import type { BuiltStage } from './operators/build.ts'
 import type { Operator } from './operators/operator.ts'
 import { describe } from './operators/operator.ts'
 import { fieldGetter, newColumns, RowBatch } from './rows.ts'
+import { Shaper, shapeAt } from './shape.ts'
 import type { Task } from './task.ts'
 
 interface Entry {
@@ -97,13 +99,27 @@ export class Replays {
     }
     let row: unknown
     try {
-      row = JSON.parse(Buffer.from(record.raw).toString('utf8'))
+      row = parseJson(Buffer.from(record.raw).toString('utf8'))
     } catch (error) {
       return new MillraceError('MR4014', `The letter's row cannot be read: ${describe(error)}.`)
     }
+    const from = this.#definition.nodes[record.node]
+    const shape =
+      from !== undefined && 'input' in from ? shapeAt(this.#definition, from.input) : undefined
+    row = new Shaper(shape).shape(row)
     const key = this.#typedKey(record, row)
     const raw = (): Uint8Array => record.raw
-    this.#waiting.push({ batch: new RowBatch(1, columns, [row], () => key, raw), target })
+    this.#waiting.push({
+      batch: new RowBatch(
+        1,
+        columns,
+        [row],
+        () => key,
+        raw,
+        () => false,
+      ),
+      target,
+    })
     return undefined
   }
 

@@ -38,14 +38,16 @@ export class RowBatch implements Batch {
   readonly values: readonly unknown[]
   readonly #keys: KeyColumn
   readonly #raws: RawColumn | undefined
+  readonly #exact: ((row: number) => boolean) | undefined
 
-  /** `raws` undefined: the values are no longer what was read. */
+  /** `raws` undefined: the values are no longer what was read. `exact` false: of this row they are not. */
   constructor(
     rows: number,
     columns: Columns,
     values: readonly unknown[],
     keys: KeyColumn,
     raws?: RawColumn,
+    exact?: (row: number) => boolean,
   ) {
     this.rows = rows
     this.columns = columns
@@ -60,11 +62,13 @@ export class RowBatch implements Batch {
     this.values = values
     this.#keys = keys
     this.#raws = raws
+    this.#exact = exact
   }
 
-  /** True while the values are the bytes that were read. */
-  get unchanged(): boolean {
-    return this.#raws !== undefined
+  /** The bytes that were read, where they say the same as the value. */
+  written(row: number): Uint8Array | undefined {
+    if (this.#raws === undefined || this.#exact?.(row) === false) return undefined
+    return this.#raws(row)
   }
 
   key(row: number): string | undefined {
@@ -99,7 +103,14 @@ export class RowBatch implements Batch {
 
   /** The same rows with other keys. */
   withKeys(keys: readonly (GroupKey | undefined)[]): RowBatch {
-    return new RowBatch(this.rows, this.columns, this.values, (row) => keys[row], this.#raws)
+    return new RowBatch(
+      this.rows,
+      this.columns,
+      this.values,
+      (row) => keys[row],
+      this.#raws,
+      this.#exact,
+    )
   }
 
   /** New rows, the i-th with the i-th value and everything else from row `from[i]`. */

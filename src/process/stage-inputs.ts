@@ -11,10 +11,12 @@ import { TableUpdate } from './operators/enrich.ts'
 import type { Operator } from './operators/operator.ts'
 import { Fanout } from './operators/operator.ts'
 import type { ProcessRunnerOptions } from './process-runner.ts'
+import { neededPaths } from './operators/projection.ts'
 import { Replays } from './replays.ts'
 import type { RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
+import { shapeAt } from './shape.ts'
 import type { StageFates } from './stage-fates.ts'
 import type { Task } from './task.ts'
 
@@ -146,16 +148,19 @@ export class StageInputs {
   }
 
   #inputState(index: number): InputState {
-    const { stage, definition } = this.#options
+    const { plan, stage, definition } = this.#options
     const { topic, role, node } = must(stage.inputs[index], 'an input of the plan')
     const source = definition.nodes[node]
     const rules = source?.kind === 'stream' || source?.kind === 'table' ? source : undefined
+    // Of a projected topic some fields are missing because nobody reads them.
+    const whole = role !== 'repartition' || neededPaths(plan, definition, topic) === undefined
+    const shape = whole ? shapeAt(definition, node) : undefined
     return {
       index,
       topic,
       role,
       node,
-      rows: new JsonRows(index, role, role === 'repartition' ? undefined : rules),
+      rows: new JsonRows(index, role, role === 'repartition' ? undefined : rules, shape),
       target: this.#targetOf(role, node),
       boundMs: rules?.boundMs ?? 0,
       futureMs: rules?.futureMs ?? Infinity,

@@ -6,7 +6,7 @@ import type { Log, Position, ReadFrom, Reader } from '../log/log.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { StageInput, StagePlan, StorePlan } from '../plan/plan.ts'
 import type { Start } from '../sources/source.ts'
-import { float64Codec, jsonCodec } from '../state/codecs.ts'
+import { float64Codec, frozenCodec, jsonCodec } from '../state/codecs.ts'
 import { MemoryStore } from '../state/memory.ts'
 import type { RestoreTarget } from '../state/restore.ts'
 import { restoreFromChangelog } from '../state/restore.ts'
@@ -78,13 +78,21 @@ export async function openStores(resources: StageResources): Promise<void> {
   const { env, log, stage, tasks, snapshotDir } = resources
   const targets: RestoreTarget[] = []
   for (const plan of stage.stores) {
+    const offsets = await log.topics.offsets(plan.changelog)
     for (const task of tasks) {
       const store = newStore(resources, plan, task)
       task.stores.push({ changelog: plan.changelog, store })
       const from =
         snapshotDir === undefined
           ? 0
-          : loadSnapshot(env, snapshotDir, plan.changelog, task.partition, store)
+          : loadSnapshot(
+              env,
+              snapshotDir,
+              plan.changelog,
+              task.partition,
+              store,
+              offsets[task.partition]?.next,
+            )
       targets.push({ changelog: plan.changelog, partition: task.partition, store, from })
     }
   }
@@ -123,7 +131,7 @@ function newStore(resources: StageResources, plan: StorePlan, task: Task): AnySt
   if (plan.kind === 'table') {
     const store = new MemoryStore({
       name,
-      codec: jsonCodec<object>(),
+      codec: frozenCodec(),
       partitionKey: (key) => key,
       maxBytes,
     })

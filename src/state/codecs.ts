@@ -20,6 +20,19 @@ export function jsonCodec<V>(): ValueCodec<V> {
   }
 }
 
+/** Rows that functions of the pipeline get to see: frozen, so that none changes what the store holds. */
+export function frozenCodec(): ValueCodec<object> {
+  const json = jsonCodec<object>()
+  return { ...json, decode: (bytes) => freeze(json.decode(bytes)), clone: (value) => value }
+}
+
+/** Freezes a value and everything in it. */
+export function freeze<V>(value: V): V {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const inner of Object.values(value)) freeze(inner)
+  return Object.freeze(value)
+}
+
 /** A fixed number of doubles: the accumulators of one window. */
 export function float64Codec(length: number): ValueCodec<Float64Array> {
   return {

@@ -140,6 +140,25 @@ describe('snapshots', () => {
     await expect(world.snapshot()).rejects.toMatchObject({ code: 'MR4011' })
   })
 
+  test('a snapshot ahead of the log is of another log: it is not used, nor built upon', async () => {
+    const world = await new World().open()
+    await world.commit([['old', 1]])
+    await world.commit([['old', 2]])
+    await world.snapshot()
+    await world.commit([['old', 3]])
+    await world.snapshot()
+    const fresh = new World()
+    fresh.env = world.env
+    await fresh.open()
+    await fresh.commit([['new', 1]])
+    const store = newStore()
+    const [{ next } = { next: 0 }] = await fresh.log.topics.offsets(changelog)
+    expect(loadSnapshot(fresh.env, dir, changelog, 0, store, next)).toBe(0)
+    expect(store.size).toBe(0)
+    expect(await fresh.snapshot()).toMatchObject({ entries: 1 })
+    expect((await fresh.restored()).from).toBe(1)
+  })
+
   test('a crash while a snapshot is made leaves the one before', async () => {
     for (let stopAt = 1; stopAt < 40; stopAt++) {
       const world = await new World().open()

@@ -34,15 +34,19 @@ export interface MadeSnapshot extends SnapshotPlace {
   readonly spareOffset: number
 }
 
-/** Fills a store from the newest snapshot that is whole. Returns the offset at which its changelog goes on. */
+/**
+ * Fills a store from the newest snapshot that is whole. Returns the offset at which its changelog goes on. `end`: where the
+ * changelog ends; a snapshot beyond it is of another log, and passed over.
+ */
 export function loadSnapshot(
   env: Env,
   dir: string,
   changelog: string,
   partition: number,
   store: Restorable,
+  end = Infinity,
 ): number {
-  const found = newestWhole(env.disk, dir, { changelog, partition })
+  const found = newestWhole(env.disk, dir, { changelog, partition }, end)
   if (found === undefined) return 0
   const { file, header } = found
   try {
@@ -71,7 +75,8 @@ export async function snapshotOnce(
   mostBytes: number = 2 * limits.snapshotBytes,
 ): Promise<MadeSnapshot | undefined> {
   const place = { changelog, partition }
-  const previous = newestWhole(env.disk, dir, place)
+  const end = (await log.topics.offsets(changelog))[partition]?.next
+  const previous = newestWhole(env.disk, dir, place, end)
   try {
     const from = previous?.header.offset ?? 0
     const reader = await log.reader([{ topic: changelog, partition, offset: from }])
@@ -83,7 +88,7 @@ export async function snapshotOnce(
     }
     if (delta.offset <= from || delta.lsn === undefined) return undefined
     const header = write(env.disk, dir, place, previous, delta, delta.lsn)
-    removeOld(env.disk, folderOf(dir, place))
+    removeOld(env.disk, folderOf(dir, place), header.lsn)
     const { lsn, offset, bytes, entries } = header
     return { ...place, lsn, offset, bytes, entries, spareOffset: from }
   } finally {
@@ -129,7 +134,7 @@ export class SnapshotMaker {
       Array.from({ length: partitions }, (_, partition) => ({ changelog: topic, partition })),
     )
     const from = places.map((place) => {
-      const newest = newestWhole(env.disk, dir, place)
+      const newest = newestWhole(env.disk, dir, place, Infinity)
       newest?.file.close()
       return {
         topic: place.changelog,
@@ -217,13 +222,19 @@ function snapshotFiles(disk: Disk, folder: string): string[] {
 }
 
 /** The newest snapshot whose every byte is as it was written; its file is open. */
-function newestWhole(disk: Disk, dir: string, place: SnapshotPlace): Whole | undefined {
+function newestWhole(
+  disk: Disk,
+  dir: string,
+  place: SnapshotPlace,
+  end: number = Infinity,
+): Whole | undefined {
   const folder = folderOf(dir, place)
   for (const name of snapshotFiles(disk, folder)) {
     const file = openSnapshot(disk, `${folder}/${name}`)
     if (file === undefined) continue
     const header = readHeader(file, place)
-    if (header !== undefined && isWhole(file, header)) return { file, header }
+    if (header !== undefined && header.offset <= end && isWhole(file, header))
+      return { file, header }
     file.close()
   }
   return undefined
@@ -317,7 +328,12 @@ function* live(entry: ChangelogEntry | undefined): Generator<ChangelogEntry> {
   if (must(entry, 'an entry per key').value !== undefined) yield entry!
 }
 
-function removeOld(disk: Disk, folder: string): void {
-  for (const name of snapshotFiles(disk, folder).slice(kept)) disk.unlink(`${folder}/${name}`)
+/** Keeps the newest up to `lsn`; what claims to be newer is of another log. */
+function removeOld(disk: Disk, folder: string, lsn: number): void {
+  const names = snapshotFiles(disk, folder)
+  const own = names.indexOf(`${lsn}.snap`)
+  for (const name of [...names.slice(0, own), ...names.slice(own + kept)]) {
+    disk.unlink(`${folder}/${name}`)
+  }
   disk.fsyncDir(folder)
 }

@@ -1,4 +1,5 @@
 import type { Selector } from '../../pipeline/definition.ts'
+import { freeze } from '../../state/codecs.ts'
 import type { Store } from '../../state/store.ts'
 import type { Selection } from '../batch.ts'
 import type { GroupKey } from '../keys.ts'
@@ -114,7 +115,7 @@ export class TableUpdate implements Operator {
       const value = batch.values[row]
       try {
         if (value === undefined) table.delete(key)
-        else table.put(key, value as object)
+        else table.put(key, freeze(value as object))
       } catch (error) {
         this.#fail(task, error)
       }

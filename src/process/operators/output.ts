@@ -69,7 +69,8 @@ export class TopicOutput implements Operator {
   /** The row's JSON: as it was read where nothing changed it. Valid until the next call. */
   #value(batch: RowBatch, row: number): Uint8Array | undefined {
     let bytes: Uint8Array
-    if (batch.unchanged && this.#pick === undefined) bytes = batch.raw(row)
+    const written = this.#pick === undefined ? batch.written(row) : undefined
+    if (written !== undefined) bytes = written
     else {
       let json: string
       try {
