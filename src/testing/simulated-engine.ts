@@ -345,18 +345,24 @@ class Life {
     const changelogs = mergePlans(this.#plans)
       .topics.filter(({ role }) => role === 'changelog')
       .map(({ name, partitions }) => ({ topic: name, partitions }))
-    const env = this.env.thread('snapshots')
-    const log = await LogClient.connect(env, this.#logPort(env))
-    try {
-      const maker = await SnapshotMaker.open(env, log, snapshotDirOf(directory), changelogs, snapshotBytes)
-      while (env.alive && !this.#stopping) {
-        this.#counts.snapshots += (await maker.round()).length
-        await maker.wait(new AbortController().signal)
-        // Rounds look at every changelog: not after every commit.
-        await env.timers.sleep(50)
+    while (this.env.alive && !this.#stopping) {
+      const env = this.env.thread('snapshots')
+      const log = await LogClient.connect(env, this.#logPort(env))
+      try {
+        const maker = await SnapshotMaker.open(env, log, snapshotDirOf(directory), changelogs, snapshotBytes)
+        while (!this.#stopping) {
+          this.#counts.snapshots += (await maker.round()).length
+          await maker.wait(new AbortController().signal)
+          // Rounds look at every changelog: not after every commit.
+          await env.timers.sleep(50)
+        }
+      } catch (error) {
+        // The thread ends, and another one takes its place: without snapshots all goes on.
+        if (!env.alive) return
+        this.#options.simulation.record(`${env.label} ended: ${String(error)}`)
+        env.end()
+        await this.env.timers.sleep(500)
       }
-    } catch (error) {
-      if (env.alive && !this.#stopping) this.#fail(error)
     }
   }
 

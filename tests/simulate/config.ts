@@ -23,6 +23,8 @@ export interface Config {
   /** Event time between two events of a producer, and how far one may be out of order. */
   readonly paceMs: number
   readonly disorderMs: number
+  /** Event times are multiples of this: with a coarse one they meet the ends of windows exactly. */
+  readonly grainMs: number
   readonly rules: Rules
   /** `end`: a last event per partition closes all windows. `idle`: partitions fall silent and time does. */
   readonly closing: 'end' | 'idle'
@@ -54,6 +56,7 @@ export function draw(random: SeededRandom): Config {
     // Where time closes the windows, it has to pass: little of it lies between the events.
     paceMs: random.pick(closing === 'end' ? [100, 700, 2_000] : [20, 100]),
     disorderMs: random.pick([0, 1_000, 8_000]),
+    grainMs: random.pick([1, 500]),
     rules: {
       boundMs: random.pick([0, 1_000, 5_000]),
       pages: { sizeMs: random.pick([1_000, 10_000]), latenessMs: random.pick([0, 2_000, 10_000]) },

@@ -125,7 +125,7 @@ export class Producer {
       page: `page-${random.int(config.pages)}`,
       kind: random.chance(0.85) ? 'view' : 'click',
       value: drawn < 0.03 ? 0.5 : drawn < 0.06 ? poison : random.int(100),
-      at: this.#time - random.int(config.disorderMs + 1),
+      at: Math.floor((this.#time - random.int(config.disorderMs + 1)) / config.grainMs) * config.grainMs,
     }
     const sent: Sent = { event, producer: this.id, nth: this.#nth++, outcome: 'unknown' }
     ledger.set(event.id, sent)

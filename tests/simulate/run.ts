@@ -20,6 +20,9 @@ export interface Tally {
   powerCuts: number
   workerKills: number
   stops: number
+  /** Times the disk was full, and times it failed. */
+  full: number
+  failures: number
   /** Crashes that came while the log thread was in the middle of disk work. */
   midWrite: number
   /** Crashes that came before the engine was up again. */
@@ -75,6 +78,8 @@ class Run {
     powerCuts: 0,
     workerKills: 0,
     stops: 0,
+    full: 0,
+    failures: 0,
     midWrite: 0,
     inRecovery: 0,
     torn: 0,
@@ -90,6 +95,8 @@ class Run {
   readonly #observer = new Observer()
   readonly #random: SeededRandom
   readonly #sleep: (ms: number) => Promise<void>
+  /** A fault is under way that the engine answers by ending. */
+  #mayFail = false
 
   constructor(seed: number, config: Config) {
     this.#config = config
@@ -124,7 +131,7 @@ class Run {
     )
     const done = (): boolean => {
       if (this.#observer.error !== undefined) throw this.#observer.error
-      if (this.#engine.state === 'failed' || this.#engine.error !== undefined) {
+      if (!this.#mayFail && (this.#engine.state === 'failed' || this.#engine.error !== undefined)) {
         throw violation('I7', `the engine ended by itself during ${what}: ${String(this.#engine.error)}`)
       }
       return ended
@@ -133,8 +140,9 @@ class Run {
       await this.simulation.runUntil(done, { withinMs, turns: 3_000_000 })
     } catch (stuck) {
       if (!(stuck instanceof SimulationStuck)) throw stuck
-      const tasks = this.#engine.report().map((task) => JSON.stringify(task))
-      throw violation('I7', `${what}: ${stuck.message}\n${this.#engine.state}\n${tasks.join('\n')}`)
+      const tasks = this.#engine.report().filter(({ id }) => !id.startsWith('ingest/'))
+      const shown = tasks.map(({ id, status, lag, watermark, error }) => `${id} ${status} ${lag} ${watermark} ${error?.message ?? ''}`)
+      throw violation('I7', `${what}: ${stuck.message}\n${this.#engine.state}\n${shown.join('\n')}`)
     }
     if (error !== undefined) throw error
   }
@@ -198,11 +206,19 @@ class Run {
       await this.#sleep(random.int(120))
       await this.#until(() => this.#engine.state === 'running')
       const luck = random.float()
-      if (luck < 0.15) {
+      if (luck < 0.2) {
+        // Half of them while a commit is on its way.
+        const patience = random.chance(0.5) ? 4_000 : 0
+        for (let waited = 0; waited < patience && !this.#engine.writing; waited++) await this.#sleep(0.05)
         this.tally.workerKills += this.#engine.killWorker(random.int(4)) ? 1 : 0
         continue
       }
-      if (luck < 0.22 && this.#engine.state === 'running') {
+      if (luck < 0.28) {
+        await this.#diskFull()
+        continue
+      }
+      if (luck < 0.36) await this.#diskFails()
+      else if (luck < 0.42) {
         await this.#engine.stop()
         this.tally.stops++
       } else {
@@ -216,7 +232,31 @@ class Run {
   async #restart(again: boolean): Promise<boolean> {
     await this.#sleep(this.#random.int(40))
     this.#engine.start(this.#workers())
+    this.#mayFail = false
     return again
+  }
+
+  /** There is hardly any space left, for a while. */
+  async #diskFull(): Promise<void> {
+    const disk = this.simulation.disk()
+    disk.capacityBytes = disk.usedBytes + this.#random.int(2_000)
+    await this.#sleep(this.#random.int(200))
+    disk.capacityBytes = 2 ** 40
+    this.tally.full++
+  }
+
+  /** The disk fails to write or sync once: the engine ends, and what it had not acknowledged may be there or not. */
+  async #diskFails(): Promise<void> {
+    this.#mayFail = true
+    const on = this.#random.pick(['fdatasync', 'fdatasync', 'write'] as const)
+    const nth = 1 + this.#random.int(8)
+    const undo = this.simulation.disk().inject({ on, path: 'data/', nth, effect: { error: 'EIO' } })
+    for (let waited = 0; this.#engine.state === 'running' && waited < 400; waited += 5) await this.#sleep(5)
+    undo()
+    if (this.#engine.state === 'failed') this.tally.failures++
+    else this.#engine.kill()
+    // Another process now, or the machine loses power before there is one.
+    if (this.#random.chance(0.3)) this.simulation.disk().losePower()
   }
 
   /** At one of the next `within` operations that change the disk; now where that is 0, or so many do not come. */
