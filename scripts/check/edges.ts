@@ -16,8 +16,78 @@ export interface Edge {
 const list: Edge[] = [
   {
     file: 'src/runtime/threads.ts',
-    uses: ['node:worker_threads', 'process'],
+    uses: ['node:fs', 'node:worker_threads', 'process'],
     why: 'starts the threads, with the options this program was started with',
+  },
+  {
+    file: 'src/runtime/launch.ts',
+    uses: ['node:module', 'node:os', 'process'],
+    why: 'reads the machine and the package version for an engine in this process',
+  },
+  {
+    file: 'src/runtime/log-thread.ts',
+    uses: ['node:module', 'node:worker_threads'],
+    why: 'the entry of the log thread',
+  },
+  {
+    file: 'src/runtime/log-host.ts',
+    uses: ['node:worker_threads'],
+    why: 'makes the channels to the log thread',
+  },
+  {
+    file: 'src/runtime/worker-thread.ts',
+    uses: ['node:module', 'node:worker_threads', 'process'],
+    why: 'the entry of a worker thread',
+  },
+  {
+    file: 'src/runtime/snapshot-thread.ts',
+    uses: ['node:worker_threads', 'process'],
+    why: 'the entry of the snapshot thread',
+  },
+  {
+    file: 'src/runtime/http-server.ts',
+    uses: ['fastify', 'node:fs', 'node:http'],
+    why: 'listens on the port and on the socket of the data directory',
+  },
+  {
+    file: 'src/runtime/socket.ts',
+    uses: ['node:fs', 'process'],
+    why: 'names the socket of the data directory, which only Linux can do for long paths',
+  },
+  {
+    file: 'src/runtime/facts.ts',
+    uses: ['process'],
+    why: 'reads memory and CPU time of this process for the metrics',
+  },
+  {
+    file: 'src/observe/logger.ts',
+    uses: ['pino'],
+    why: 'writes the structured log to stderr',
+  },
+  {
+    file: 'src/cli/main.ts',
+    uses: ['node:module', 'process'],
+    why: 'the entry of the command line',
+  },
+  {
+    file: 'src/cli/access.ts',
+    uses: ['node:fs'],
+    why: 'looks whether there is a data directory',
+  },
+  {
+    file: 'src/cli/engine-client.ts',
+    uses: ['node:fs', 'node:http'],
+    why: 'talks to the socket of an engine',
+  },
+  {
+    file: 'src/cli/commands/produce.ts',
+    uses: ['node:fs'],
+    why: 'streams the file a user names',
+  },
+  {
+    file: 'src/cli/commands/run.ts',
+    uses: ['node:fs', 'node:module'],
+    why: 'watches the files of `millrace dev`, and loads the engine from its compile cache',
   },
   {
     file: 'src/runtime/plan-thread.ts',

@@ -16,9 +16,9 @@ import { readPlans } from '../runtime/plans.ts'
 import type { Access, TailQuery } from './access.ts'
 
 /** Reads a data directory that no engine runs on, and changes nothing in it. Throws what the log refuses (MR2xxx). */
-export async function directoryAccess(dataDir: string): Promise<Access> {
+export function directoryAccess(dataDir: string): Access {
   const env = realEnv()
-  const log = await openReadOnly(env, dataDir)
+  const log = openReadOnly(env, dataDir)
   const plans = readPlans(env, dataDir)
   const named = (pipeline: string): Plan => {
     const plan = plans.find((one) => one.pipeline === pipeline)
@@ -43,7 +43,10 @@ export async function directoryAccess(dataDir: string): Promise<Access> {
     },
     letter: async (pipeline, offset) => letterJson(await openLetter(log, named(pipeline), offset)),
     tail: (query, signal) => tailOf(log, query, signal),
-    close: () => Promise.resolve(log.close()),
+    close: () => {
+      log.close()
+      return Promise.resolve()
+    },
   }
 }
 

@@ -25,9 +25,16 @@ const asJson = process.argv.includes('--json')
 
 try {
   if (process.platform === 'win32') throw new MillraceError('MR6012', 'This is Windows.')
-  const surroundings = { output, stdin: process.stdin, signal: stop.signal }
+  let code = 0
+  const surroundings = {
+    output,
+    stdin: process.stdin,
+    signal: stop.signal,
+    pid: process.pid,
+    exitWith: (wanted: number) => void (code = wanted),
+  }
   await program(surroundings, version).parseAsync(process.argv)
-  await leave(Number(process.exitCode ?? 0))
+  await leave(code)
 } catch (error) {
   if (error instanceof CommanderError) await leave(error.exitCode === 0 ? 0 : 2)
   output.error(error, asJson)

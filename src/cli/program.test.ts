@@ -16,7 +16,13 @@ const silent: Output = {
 
 async function refusal(...args: string[]): Promise<string> {
   const written: string[] = []
-  const surroundings = { output: silent, stdin: noInput(), signal: new AbortController().signal }
+  const surroundings = {
+    output: silent,
+    stdin: noInput(),
+    signal: new AbortController().signal,
+    pid: 1,
+    exitWith: () => {},
+  }
   const root = program(surroundings, '1.2.3')
   const quiet = {
     writeErr: (text: string) => void written.push(text),

@@ -1,4 +1,5 @@
 import { Command } from '@commander-js/extra-typings'
+import type { ExitCode } from './exit-codes.ts'
 import type { Output } from './output.ts'
 import { addDlq } from './commands/dlq.ts'
 import { addPause } from './commands/pause.ts'
@@ -14,6 +15,10 @@ export interface Surroundings {
   readonly stdin: AsyncIterable<Uint8Array>
   /** Aborts when the user asks to stop. */
   readonly signal: AbortSignal
+  /** Of this process. */
+  readonly pid: number
+  /** For a command that did its work and still has to say that something is wrong. */
+  exitWith(code: ExitCode): void
 }
 
 const examples = `

@@ -27,7 +27,11 @@ const say = (message: FromWorker, transfer: ArrayBuffer[] = []): void =>
 
 const beat = new BeatWriter(data.beat)
 // While the thread waits for something its loop stands still; that its timers fire shows that it is not stuck.
-setInterval(() => beat.tick(), data.watchdogMs / 8).unref()
+function tick(): void {
+  beat.tick()
+  env.timers.after(data.watchdogMs / 8, tick)
+}
+tick()
 
 /** The pipelines whose plan is the one main has. Another pipeline's runners do not start here, and main is told why. */
 async function loadAll(): Promise<Map<string, LoadedPipeline>> {

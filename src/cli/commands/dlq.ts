@@ -109,10 +109,9 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
 
 /** Messages can hold user data: one line of bounded length, without control characters. */
 function short(value: unknown): string {
-  // eslint-disable-next-line no-control-regex
-  const text = (typeof value === 'string' ? value : '').replaceAll(
-    /[\u0000-\u001f\u007f-\u009f]/g,
-    ' ',
+  const text = typeof value === 'string' ? value : ''
+  const line = Array.from(text.slice(0, 100), (char) => (/\p{Cc}/u.test(char) ? ' ' : char)).join(
+    '',
   )
-  return text.length <= 100 ? text : `${text.slice(0, 99)}…`
+  return text.length <= 100 ? line : `${line.slice(0, 99)}…`
 }

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
+import { realRandom } from '../../core/env/real/random.ts'
 import { realTimers } from '../../core/env/real/time.ts'
 import { MillraceError, reviveError } from '../../errors.ts'
 import { engineClient } from '../engine-client.ts'
@@ -13,7 +13,7 @@ const batchBytes = 1024 * 1024
 const attempts = 20
 const { sleep } = realTimers()
 
-export function addProduce(root: Command, { output, stdin }: Surroundings): void {
+export function addProduce(root: Command, { output, stdin, exitWith }: Surroundings): void {
   root
     .command('produce')
     .description(
@@ -36,7 +36,7 @@ export function addProduce(root: Command, { output, stdin }: Surroundings): void
       const { accepted, refused } = sender
       if (options.json === true) output.json({ accepted, refused })
       else output.line(`${accepted} accepted, ${refused} refused.`)
-      if (refused > 0) process.exitCode = 3
+      if (refused > 0) exitWith(3)
     })
 }
 
@@ -49,7 +49,7 @@ class Sender {
   readonly #client: EngineClient
   readonly #path: string
   readonly #note: (line: string) => void
-  readonly #producer = randomUUID()
+  readonly #producer = Buffer.from(realRandom().bytes(16)).toString('hex')
   #sequence = 0
   #lines = 0
   accepted = 0

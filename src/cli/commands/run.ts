@@ -102,13 +102,14 @@ function engineOptions(flags: Flags): EngineOptions {
 }
 
 async function run(
-  { output, signal }: Surroundings,
+  surroundings: Surroundings,
   files: readonly string[],
   options: EngineOptions,
   asJson: boolean,
 ): Promise<void> {
+  const { output, signal } = surroundings
   const engine = await output.progress('Starting', started(files.map(fileUrl), options, signal))
-  announce(output, engine, asJson)
+  announce(surroundings, engine, asJson)
   await Promise.race([aborted(signal), failed(engine)])
   await output.progress('Stopping: the last commits are being written', engine.stop())
 }
@@ -136,10 +137,11 @@ async function failed(engine: Engine): Promise<never> {
 
 /** Like run; a change of a file beside the pipelines stops the engine and starts it again on the same data. */
 async function dev(
-  { output, signal }: Surroundings,
+  surroundings: Surroundings,
   files: readonly string[],
   options: EngineOptions,
 ): Promise<void> {
+  const { output, signal } = surroundings
   const urls = files.map(fileUrl)
   const changes = new Changes(urls.map((url) => dirname(fileURLToPath(url))))
   try {
@@ -147,7 +149,7 @@ async function dev(
       let engine: Engine | undefined
       try {
         engine = await output.progress('Starting', started(urls, options, signal))
-        announce(output, engine, false)
+        announce(surroundings, engine, false)
       } catch (error) {
         output.error(error, false)
         output.note('Waiting for a change.')
@@ -161,10 +163,10 @@ async function dev(
   }
 }
 
-function announce(output: Surroundings['output'], engine: Engine, asJson: boolean): void {
+function announce({ output, pid }: Surroundings, engine: Engine, asJson: boolean): void {
   const { pipelines, dataDir } = engine.status()
   const running = pipelines.filter(({ state }) => state === 'running').map(({ name }) => name)
-  if (asJson) output.json({ url: engine.url, pid: process.pid, pipelines: running, dataDir })
+  if (asJson) output.json({ url: engine.url, pid, pipelines: running, dataDir })
   else output.line(`Millrace runs ${running.join(', ')} at ${engine.url} (data in ${dataDir})`)
   for (const { error } of pipelines)
     if (error !== undefined) output.error(reviveError(error), asJson)
