@@ -709,6 +709,12 @@ export const errorTable = {
     advice: 'Start the engine without that pipeline, then delete the topic.',
     status: 409,
   },
+  MR6015: {
+    kind: 'unavailable',
+    title: 'A worker cannot be ended',
+    advice: 'Only ending the process ends it, so the engine stops at once; everything acknowledged is durable. Start it again, and look for a call in user code that blocks its whole thread.',
+    status: 503,
+  },
 } as const satisfies Record<string, ErrorEntry>
 
 export type ErrorCode = keyof typeof errorTable

@@ -38,7 +38,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) await leave(error.exitCode === 0 ? 0 : 2)
   output.error(error, asJson)
-  if (error instanceof MillraceError && error.code === 'MR6014') {
+  if (error instanceof MillraceError && error.code === 'MR6015') {
     await output.flushed()
     // An orderly exit would wait for the very thread that does not end.
     process.kill(process.pid, 'SIGKILL')

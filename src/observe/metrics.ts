@@ -93,9 +93,9 @@ const outcomes = {
 } as const
 
 const quantiles = (values: Quantiles, observe: Observe, labels: Labels): void => {
-  observe(values.p50, { ...labels, quantile: '0.5' })
-  observe(values.p99, { ...labels, quantile: '0.99' })
-  observe(values.max, { ...labels, quantile: '1' })
+  observe(values.p50, { ...labels, percentile: '50' })
+  observe(values.p99, { ...labels, percentile: '99' })
+  observe(values.max, { ...labels, percentile: '100' })
 }
 
 /** From counts per bucket: the bound that so many deliveries stayed below. Above the last bound it is the last bound. */
@@ -209,7 +209,7 @@ export const metrics: readonly Metric[] = [
     name: 'millrace_delivery_latency_seconds',
     type: 'gauge',
     unit: 'seconds',
-    labels: [...task, 'quantile'],
+    labels: [...task, 'percentile'],
     help: 'Time from the append of a record to its delivery by a sink, since the worker started; upper bounds.',
     observe: (facts, observe) => {
       for (const { id, delivery } of facts.tasks) {
@@ -260,7 +260,7 @@ export const metrics: readonly Metric[] = [
     name: 'millrace_commit_latency_seconds',
     type: 'gauge',
     unit: 'seconds',
-    labels: ['worker', 'quantile'],
+    labels: ['worker', 'percentile'],
     help: 'Time from handing a commit over to its being durable, since the worker started.',
     observe: (facts, observe) => {
       for (const { slot, commitSeconds } of facts.workers)
@@ -291,7 +291,7 @@ export const metrics: readonly Metric[] = [
     name: 'millrace_http_latency_seconds',
     type: 'gauge',
     unit: 'seconds',
-    labels: ['quantile'],
+    labels: ['percentile'],
     help: 'Time from the request line to the end of the answer, since the start.',
     observe: (facts, observe) => quantiles(facts.http.seconds, observe, {}),
   },

@@ -1,4 +1,5 @@
 /** Reads the body of one request: every event is judged first; only then, and all at once, its events are staged. */
+import { errorTable } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { EventReader } from './ingest-event.ts'
 import type { EventRules } from './ingest-event.ts'
@@ -105,7 +106,8 @@ export class BodyReader {
         this.#letters.push(letter)
         this.#letterBytes += letter.length + 24
       } else {
-        this.#verdicts.push({ index: i, code: refusal.code, message: refusal.what })
+        const message = `${refusal.what} ${errorTable[refusal.code].advice}`
+        this.#verdicts.push({ index: i, code: refusal.code, message })
       }
       const tooMuch = this.#tooMuch()
       if (tooMuch !== undefined) return tooMuch

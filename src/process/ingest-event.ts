@@ -201,6 +201,8 @@ function jsonOf(value: unknown): string {
   }
 }
 
+/** What a validator says can quote the event at any length; answers are kept for retries, so it is cut. */
 function sentence(text: string): string {
+  if (text.length > 300) return `${text.slice(0, 300)}….`
   return text.endsWith('.') ? text : `${text}.`
 }

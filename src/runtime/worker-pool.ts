@@ -189,7 +189,7 @@ export class WorkerPool {
   #terminate(slot: Slot, thread: Worker): void {
     const cancel = this.#options.env.timers.after(terminateMs, () => {
       const what = `Worker ${slot.number} still runs ${terminateMs} ms after it was told to end.`
-      this.#options.onUnstoppable(new MillraceError('MR6014', what))
+      this.#options.onUnstoppable(new MillraceError('MR6015', what))
     })
     void thread.terminate().then(cancel)
   }
