@@ -18,12 +18,10 @@ export async function startReceiver(secret: string): Promise<Receiver> {
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
       const body = Buffer.concat(chunks).toString('utf8')
-      const {
-        'webhook-id': id,
-        'webhook-timestamp': at,
-        'webhook-signature': signature,
-      } = request.headers
-      if (signed(secret, `${id}.${at}.${body}`, String(signature))) seen.add(String(id))
+      const header = (name: string): string => String(request.headers[name])
+      const id = header('webhook-id')
+      const content = `${id}.${header('webhook-timestamp')}.${body}`
+      if (signed(secret, content, header('webhook-signature'))) seen.add(id)
       else bad++
       response.writeHead(204).end()
     })
