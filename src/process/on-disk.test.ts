@@ -9,8 +9,8 @@ import type { ModelEvent } from '../../tests/support/window-model.ts'
 import { windowsOf } from '../../tests/support/window-model.ts'
 
 const base = Date.UTC(2024, 0, 1)
-const directory = '/home/data'
-const snapshotDir = '/home/data/state'
+const directory = 'data'
+const snapshotDir = 'data/state'
 const shape = { size: 100, lateness: 50, bound: 20 }
 const Event = {
   type: 'object',

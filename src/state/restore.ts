@@ -2,7 +2,7 @@
 import { Arena } from '../core/arena.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import type { Log } from '../log/log.ts'
+import type { ChangelogSource } from './changelog-source.ts'
 
 export interface Restorable {
   restore(changes: Uint8Array): void
@@ -18,7 +18,7 @@ export interface RestoreTarget {
 
 /** Applies the changelogs of all targets up to the last commit. One reader walks them together. */
 export async function restoreFromChangelog(
-  log: Log,
+  log: ChangelogSource,
   targets: readonly RestoreTarget[],
 ): Promise<void> {
   if (targets.length === 0) return

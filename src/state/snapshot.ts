@@ -9,7 +9,7 @@ import { must } from '../core/assert.ts'
 import type { Disk, DiskFile, Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import type { Log, Reader } from '../log/log.ts'
+import type { ChangelogCursor, ChangelogSource } from './changelog-source.ts'
 import type { ChangelogEntry } from './changelog.ts'
 import { ChangelogReader, keyOf } from './changelog.ts'
 import type { Restorable } from './restore.ts'
@@ -68,7 +68,7 @@ export function loadSnapshot(
  */
 export async function snapshotOnce(
   env: Env,
-  log: Log,
+  log: ChangelogSource,
   changelog: string,
   partition: number,
   dir: string,
@@ -107,15 +107,21 @@ export function snapshotDue(
 /** Watches changelogs and makes snapshots where they are due: what the snapshot thread runs, round by round. */
 export class SnapshotMaker {
   readonly #env: Env
-  readonly #log: Log
+  readonly #log: ChangelogSource
   readonly #dir: string
   readonly #snapshotBytes: number
-  readonly #reader: Reader
+  readonly #reader: ChangelogCursor
   readonly #arena = new Arena(limits.batchBytes)
   /** Changelog bytes since the last snapshot. */
   readonly #since = new Map<string, { readonly place: SnapshotPlace; bytes: number }>()
 
-  private constructor(env: Env, log: Log, dir: string, snapshotBytes: number, reader: Reader) {
+  private constructor(
+    env: Env,
+    log: ChangelogSource,
+    dir: string,
+    snapshotBytes: number,
+    reader: ChangelogCursor,
+  ) {
     this.#env = env
     this.#log = log
     this.#dir = dir
@@ -125,7 +131,7 @@ export class SnapshotMaker {
 
   static async open(
     env: Env,
-    log: Log,
+    log: ChangelogSource,
     dir: string,
     changelogs: readonly { readonly topic: string; readonly partitions: number }[],
     snapshotBytes: number = limits.snapshotBytes,
@@ -245,7 +251,7 @@ function isWhole(file: DiskFile, header: SnapshotHeader): boolean {
   return true
 }
 
-function readDelta(reader: Reader, place: SnapshotPlace, mostBytes: number): Delta {
+function readDelta(reader: ChangelogCursor, place: SnapshotPlace, mostBytes: number): Delta {
   const entries = new Map<string, ChangelogEntry>()
   const arena = new Arena(limits.batchBytes)
   let offset = 0

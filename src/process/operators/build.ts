@@ -179,7 +179,9 @@ export function buildStage(
       output.role === 'repartition' ? neededPaths(plan, definition, output.topic) : undefined
     builder.output(output, keyedBy?.kind === 'enrich' ? keyedBy : undefined, paths)
   }
-  return { ...builder, outputs: [...builder.outputs.values()] }
+  const { after, operators, inputShifts, aggregates, announcements, tables } = builder
+  const outputs = [...builder.outputs.values()]
+  return { after, operators, inputShifts, aggregates, outputs, announcements, tables }
 }
 
 function operatorNode(stage: StagePlan, definition: PipelineDefinition, id: number): OperatorNode {
