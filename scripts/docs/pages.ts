@@ -120,7 +120,8 @@ function commandLine(): CommandUnknownOpts {
     flushed: () => Promise.resolve(),
   }
   const { signal } = new AbortController()
-  return program({ output, stdin: process.stdin, signal }, '0.0.0')
+  const surroundings = { output, stdin: process.stdin, signal, pid: 0, exitWith: () => {} }
+  return program(surroundings, '0.0.0')
 }
 
 function commandSections(): string {
