@@ -24,7 +24,7 @@ export function planOf(definition: PipelineDefinition): Plan {
   const plan: Omit<Plan, 'hash'> = {
     pipeline: name,
     mode,
-    topics: topicsOf(definition, ingests, stages, deadLetters),
+    topics: topicsOf(definition, ingests, stages, delivers, deadLetters),
     ingests,
     stages,
     delivers,
@@ -83,7 +83,9 @@ function deliversOf(definition: PipelineDefinition): readonly DeliverPlan[] {
       describe,
       guarantee,
       hold,
-      ...(serve === undefined ? {} : { servePath: serve.path }),
+      ...(serve === undefined
+        ? { replay: `${definition.name}.${node.name}.replay` }
+        : { servePath: serve.path }),
     }
   })
 }
@@ -124,6 +126,7 @@ function topicsOf(
   definition: PipelineDefinition,
   ingests: readonly IngestPlan[],
   stages: readonly StagePlan[],
+  delivers: readonly DeliverPlan[],
   deadLetters: string,
 ): readonly PlannedTopic[] {
   const topics = new TopicList(definition.name)
@@ -134,12 +137,13 @@ function topicsOf(
     if (sessions !== undefined) topics.add(changelog(sessions, pushBuckets))
   for (const { partitions, inputs, outputs, stores } of stages) {
     for (const { topic, role } of inputs) {
-      const retained = { retentionMs: 7 * day }
-      if (role === 'replay')
-        topics.add({ name: topic, kind: 'internal', partitions, role, ...retained })
+      if (role === 'replay') topics.add(replayTopic(topic, partitions))
     }
     for (const output of outputs) topics.add(outputTopic(output))
     for (const store of stores) topics.add(changelog(store.changelog, partitions))
+  }
+  for (const { replay } of delivers) {
+    if (replay !== undefined) topics.add(replayTopic(replay, 1))
   }
   topics.add({ name: deadLetters, kind: 'internal', partitions: 1, role: 'dead-letters' })
   return topics.all
@@ -175,6 +179,10 @@ function outputTopic({ topic, role, partitions }: StagePlan['outputs'][number]):
     return { name: topic, kind: 'user', partitions, role: 'output', retentionMs: 7 * day }
   const retentionMs = role === 'repartition' ? hour : day
   return { name: topic, kind: 'internal', partitions, role, retentionMs }
+}
+
+function replayTopic(name: string, partitions: number): PlannedTopic {
+  return { name, kind: 'internal', partitions, role: 'replay', retentionMs: 7 * day }
 }
 
 function changelog(name: string, partitions: number): PlannedTopic {

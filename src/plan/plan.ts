@@ -3,7 +3,7 @@
  * sink is named and stable, so that names are the identity of what is stored. All threads must agree on `hash`.
  *
  * Names: stage `<pipeline>/<stage>`, task `<pipeline>/<stage>/<partition>`; a stage's position group is its id.
- * Topics: `<pipeline>.<stage>.repartition`, `<pipeline>.<node>` (rows for sinks), `<pipeline>.<stage>.replay`,
+ * Topics: `<pipeline>.<stage>.repartition`, `<pipeline>.<node>` (rows for sinks), `<pipeline>.<stage or sink>.replay`,
  * `<pipeline>.dead-letters`, `<stage id, / as .>.<store>.changelog`; ingest stages are `ingest/<topic>`.
  */
 import type { TopicKind } from '../log/log.ts'
@@ -94,6 +94,8 @@ export interface DeliverPlan {
   readonly describe: string
   readonly guarantee: Guarantee
   readonly hold: Hold
+  /** Topic of dead letters on their way back to this sink, one partition; absent where no task runs. */
+  readonly replay?: string
   /** Served by the main thread from the topic at this path; no task runs. */
   readonly servePath?: string
 }

@@ -8,14 +8,15 @@ import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
 import type { Position, Reader } from '../log/log.ts'
-import { parseJson } from '../schema/json-parse.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
+import type { Decode, DecodedRow } from './deliver-decode.ts'
 import type { TaskCounters } from './runner.ts'
 
 /** A record that was read and not yet delivered for good; `raw` lives as long as the batch. */
 interface Pending {
   readonly batch: SinkBatch
-  readonly raws: readonly (Uint8Array | undefined)[]
+  /** Where the records come from, one each. */
+  readonly decoded: readonly DecodedRow[]
   /** Records that could not be decoded. */
   readonly bad: readonly Failure[]
   /** Records that retention removed although the sink has them already. */
@@ -37,6 +38,8 @@ export interface Failure {
   readonly raw: Uint8Array
   readonly code: string
   readonly message: string
+  /** How often it was tried, this time included. */
+  readonly attempts: number
 }
 
 /** What a finished delivery adds to the next commit. */
@@ -75,13 +78,13 @@ export interface LaneOptions {
   readonly transactional: boolean
   readonly maxRows: number
   readonly maxBytes: number
+  readonly decode: Decode
 }
 
 const nowhere = -1
 const arenaBytes = 128 * 1024
 /** Offsets that hold no records (watermarks) are passed over in memory until there are this many. */
 const farAhead = 1_024
-const strict = new TextDecoder('utf-8', { fatal: true })
 const lenient = new TextDecoder()
 
 export class Lane {
@@ -155,6 +158,11 @@ export class Lane {
   get lag(): number {
     const here = this.#block === undefined ? 0 : this.#view.count - this.#block.row
     return this.reader.lag() + here + (this.#pending?.batch.records.length ?? 0)
+  }
+
+  /** Nothing ever came, or the sink has all of it: no need to talk to the sink. */
+  get quiet(): boolean {
+    return this.lag === 0 && !this.inFlight && this.trouble === undefined
   }
 
   /** After an operator's word: what stood in the way may be gone. */
@@ -239,7 +247,7 @@ export class Lane {
   #read(rows: number): Pending {
     const from = this.#stored ?? this.#at
     const records: SinkRecord[] = []
-    const raws: (Uint8Array | undefined)[] = []
+    const decoded: DecodedRow[] = []
     const bad: Failure[] = []
     const ages: Age[] = []
     const limit = this.#at < this.#until ? this.#until : Infinity
@@ -262,7 +270,7 @@ export class Lane {
       while (block.row < this.#view.count && records.length + bad.length < rows && left > 0) {
         const offset = block.base + block.row
         if (offset >= limit) break
-        if (offset >= this.#at) left -= this.#take(block.row, offset, records, raws, bad)
+        if (offset >= this.#at) left -= this.#take(block.row, offset, records, decoded, bad)
         block.row++
         this.#at = Math.max(this.#at, offset + 1)
       }
@@ -277,7 +285,7 @@ export class Lane {
     }
     return {
       batch: { partition: this.partition, from, to: this.#at, records },
-      raws,
+      decoded,
       bad,
       skipped,
       ages,
@@ -364,21 +372,21 @@ export class Lane {
     row: number,
     offset: number,
     records: SinkRecord[],
-    raws: (Uint8Array | undefined)[],
+    decoded: DecodedRow[],
     bad: Failure[],
   ): number {
     const keyBytes = this.#view.key(row)
-    const raw = this.#view.value(row)
-    const timestamp = must(this.#view.timestamps[row], 'every record has a timestamp')
+    const value = this.#view.value(row)
+    const time = must(this.#view.timestamps[row], 'every record has a timestamp')
     const key = keyBytes === undefined ? undefined : lenient.decode(keyBytes)
-    const value = raw === undefined ? undefined : decodeRow(raw)
-    if (raw !== undefined && typeof value === 'string') {
-      bad.push({ offset, timestamp, key, raw, code: 'MR5001', message: value })
+    const one = this.#options.decode(time, key, value)
+    if (typeof one.row === 'string') {
+      bad.push(failureOf(one, offset, { code: 'MR5001', message: one.row }))
     } else {
-      records.push({ offset, timestamp, key, value: typeof value === 'string' ? undefined : value })
-      raws.push(raw)
+      records.push({ offset, timestamp: one.timestamp, key: one.key, value: one.row })
+      decoded.push(one)
     }
-    return (raw?.length ?? 0) + (keyBytes?.length ?? 0) + 64
+    return (value?.length ?? 0) + (keyBytes?.length ?? 0) + 64
   }
 
   #finish(rejected: readonly Rejected[]): void {
@@ -386,8 +394,8 @@ export class Lane {
     const failures = [...pending.bad]
     for (const { index, code, message } of rejected) {
       const record = must(pending.batch.records[index], 'a rejected record is one of the batch')
-      const { offset, timestamp, key } = record
-      failures.push({ offset, timestamp, key, raw: pending.raws[index] ?? noBytes, code, message })
+      const one = must(pending.decoded[index], 'every record was decoded')
+      failures.push(failureOf(one, record.offset, { code, message }))
     }
     failures.sort((a, b) => a.offset - b.offset)
     const taken = pending.batch.records.length - rejected.length + pending.skipped
@@ -440,22 +448,12 @@ export class Lane {
 
 const noBytes = new Uint8Array(0)
 
-/** The row, or what is wrong with it. */
-function decodeRow(bytes: Uint8Array): Readonly<Record<string, unknown>> | string {
-  let text: string
-  try {
-    text = strict.decode(bytes)
-  } catch {
-    return 'The value is not UTF-8.'
-  }
-  try {
-    const value: unknown = parseJson(text)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      return value as Record<string, unknown>
-    return `The value is ${Array.isArray(value) ? 'an array' : value === null ? 'null' : `a ${typeof value}`}, not an object.`
-  } catch (error) {
-    return `The value is not JSON: ${error instanceof Error ? error.message : String(error)}.`
-  }
+function failureOf(
+  { timestamp, key, raw, attempts }: DecodedRow,
+  offset: number,
+  why: { readonly code: string; readonly message: string },
+): Failure {
+  return { offset, timestamp, key, raw: raw ?? noBytes, attempts, ...why }
 }
 
 function rejectedIn(

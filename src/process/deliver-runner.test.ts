@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { MillraceError } from '../errors.ts'
 import { memory } from '../sinks/index.ts'
 import type { Sink } from '../sinks/index.ts'
+import { encodeReplay } from './dead-letters.ts'
+import { replayOf } from './deliver-runner.ts'
 import { range, row, rowsOf, topic, World } from './deliver.suite.ts'
+import { runWorker } from './worker.ts'
 
 const encoder = new TextEncoder()
 
@@ -236,6 +239,80 @@ describe('a deliver task', () => {
     world.deliver({ out: fresh })
     await world.until(() => fresh.rows.length === 5)
     await world.halt()
+  })
+})
+
+describe('a dead letter that is replayed', () => {
+  test('enters its sink again, beside what comes from the topic; failing again it is a letter again', async () => {
+    const world = new World()
+    await world.start()
+    const replayTopic = 'shop.out.replay'
+    await world.inTime(
+      world.log!.topics.create({ name: replayTopic, kind: 'internal', partitions: 1 }),
+    )
+    let stubborn = [2, 3]
+    const sink = memory({
+      refuse: ({ value }) => (stubborn.includes(Number(value?.['n'])) ? 'not now' : undefined),
+    })
+    const opened: string[] = []
+    const watched: Sink = {
+      ...sink,
+      open: (context) => {
+        opened.push(context.name)
+        return sink.open!(context)
+      },
+    }
+    const run = (): void => {
+      world.epoch++
+      const options = world.options(world.log!, 'out', watched)
+      world.runners = [world.runner(world.log!, 'out', watched), replayOf(options)!]
+      world.stop = new AbortController()
+      const { env, log } = world
+      world.ended = runWorker({
+        env,
+        log: log!,
+        owner: 'worker',
+        runners: world.runners,
+        signal: world.stop.signal,
+      })
+    }
+    await world.produce(1, [row(1), row(2), row(3), row(4)])
+    run()
+    await world.until(world.delivered('out', 4))
+    expect(opened).toEqual(['out'])
+    expect(world.report('out.replay')).toEqual([])
+    const first = await world.letters()
+    expect(first.map((letter) => letter.offset)).toEqual([1, 2])
+    stubborn = [3]
+    for (const letter of first) {
+      const value = encodeReplay({ ...letter, node: 3, letter: 0 })
+      await world.produceTo(replayTopic, 0, [value])
+    }
+    await world.until(() => world.runners[1]!.report().length > 0)
+    await world.until(() => world.runners[1]!.report().length === 0)
+    expect(sink.records.map((r) => [r.value?.['n'], r.timestamp, r.key])).toEqual([
+      [1, 1_000, 'k'],
+      [4, 1_000, 'k'],
+      [2, 1_000, 'k'],
+    ])
+    expect(opened).toEqual(['out', 'out.replay'])
+    const again = (await world.letters()).at(-1)!
+    expect(again).toMatchObject({ stage: 'shop/out', attempts: 2, topic: replayTopic, offset: 1 })
+    expect(again.raw).toEqual(first[1]!.raw)
+    await world.halt()
+    run()
+    await world.produce(1, [row(5)])
+    await world.until(world.delivered('out', 5))
+    expect(sink.rows.map((r) => r['n'])).toEqual([1, 4, 2, 5])
+    await world.halt()
+  })
+
+  test('a plan without a replay topic, or another worker, has none', () => {
+    const world = new World()
+    const options = world.options({} as never, 'out', memory())
+    const { replay: _, ...plan } = options.plan
+    expect(replayOf({ ...options, plan })).toBeUndefined()
+    expect(replayOf({ ...options, partitions: [1, 2] })).toBeUndefined()
   })
 })
 

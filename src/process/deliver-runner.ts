@@ -10,6 +10,7 @@ import type { Log, Writer } from '../log/log.ts'
 import type { DeliverPlan } from '../plan/plan.ts'
 import type { Sink, SinkBatch, SinkContext } from '../sinks/sink.ts'
 import { encodeLetter, letterId } from './dead-letters.ts'
+import { decodeRecord, decodeReplayed } from './deliver-decode.ts'
 import { Lane } from './deliver-lane.ts'
 import type { Failure } from './deliver-lane.ts'
 import { SinkLink } from './deliver-link.ts'
@@ -38,6 +39,19 @@ export interface DeliverOptions {
   readonly deadLetters: string
   /** The partitions that this worker delivers. */
   readonly partitions: readonly number[]
+  /** The records are dead letters on their way back: see `replayOf`. */
+  readonly replays?: boolean
+}
+
+/**
+ * The same sink fed from its replay topic, as a runner of its own: with its own position in the sink, since replayed rows
+ * come beside those of the topic. Undefined where the plan has no such topic. One worker runs it, for all partitions.
+ */
+export function replayOf(options: DeliverOptions): DeliverRunner | undefined {
+  const { plan } = options
+  if (plan.replay === undefined || !options.partitions.includes(0)) return undefined
+  const replay = { ...plan, id: `${plan.id}.replay`, topic: plan.replay, partitions: 1 }
+  return new DeliverRunner({ ...options, plan: replay, partitions: [0], replays: true })
 }
 
 /** What one lane adds to a commit besides its dead letters, roughly. */
@@ -91,6 +105,7 @@ export class DeliverRunner implements Runner {
           transactional: sink.guarantee === 'transactional',
           maxRows: Math.min(sink.batch?.rows ?? limits.deliverRows, limits.deliverRows),
           maxBytes: Math.min(sink.batch?.bytes ?? limits.deliverBytes, limits.deliverBytes),
+          decode: this.#options.replays === true ? decodeReplayed : decodeRecord,
         }),
       )
     }
@@ -107,7 +122,7 @@ export class DeliverRunner implements Runner {
 
   step(budget: StepBudget): StepResult {
     const link = this.#link
-    if (link === undefined) return 'idle'
+    if (link === undefined || this.#asleep()) return 'idle'
     let worked = this.#heed(link)
     const opened = link.step()
     if (opened !== undefined) {
@@ -148,7 +163,7 @@ export class DeliverRunner implements Runner {
   }
 
   get wakeAt(): number | undefined {
-    return this.#link?.wakeAt
+    return this.#asleep() ? undefined : this.#link?.wakeAt
   }
 
   stage(writer: Writer): void {
@@ -191,7 +206,7 @@ export class DeliverRunner implements Runner {
         stop.signal.addEventListener('abort', () => resolve(), { once: true })
       }),
     ]
-    if (this.#link?.isOpen === true) {
+    if (this.#link?.isOpen === true || this.#asleep()) {
       for (const lane of this.#lanes) {
         if (!lane.busy && !lane.paused && lane.trouble === undefined)
           news.push(lane.reader.wait(stop.signal))
@@ -224,7 +239,8 @@ export class DeliverRunner implements Runner {
       sumMs: this.#sumMs,
       failures: this.#link?.failures ?? 0,
     }
-    return this.#lanes.map((lane) => {
+    return this.#lanes.flatMap((lane) => {
+      if (this.#options.replays === true && lane.quiet && !lane.busy) return []
       const error = lane.trouble?.error ?? this.#link?.error
       return {
         id: lane.task,
@@ -259,6 +275,11 @@ export class DeliverRunner implements Runner {
       this.#observe(Math.max(0, now - appendTime), count),
     )
     this.#notify()
+  }
+
+  /** Most sinks never get a letter back: they need no second connection until they do. */
+  #asleep(): boolean {
+    return this.#options.replays === true && this.#lanes.every((lane) => lane.quiet)
   }
 
   #place(lane: Lane): void {
@@ -301,15 +322,17 @@ export class DeliverRunner implements Runner {
   }
 
   #letter(partition: number, failure: Failure): Uint8Array {
-    const { plan, planHash, env } = this.#options
+    const { plan, planHash, env, replays } = this.#options
+    // A letter that fails again goes back to the same sink.
+    const stage = replays === true ? plan.id.slice(0, -'.replay'.length) : plan.id
     return encodeLetter({
-      id: letterId(plan.id, plan.kind, plan.topic, partition, failure.offset),
-      stage: plan.id,
+      id: letterId(stage, plan.kind, plan.topic, partition, failure.offset),
+      stage,
       operator: plan.kind,
       node: plan.node,
       code: failure.code,
       message: failure.message,
-      attempts: 1,
+      attempts: failure.attempts,
       planHash,
       topic: plan.topic,
       partition,

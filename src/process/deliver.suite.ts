@@ -12,6 +12,7 @@ import type { MemorySink, Sink } from '../sinks/index.ts'
 import { decodeLetterRecord } from './dead-letters.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import { DeliverRunner } from './deliver-runner.ts'
+import type { DeliverOptions } from './deliver-runner.ts'
 import type { TaskReport } from './runner.ts'
 import { runWorker } from './worker.ts'
 
@@ -61,6 +62,10 @@ export class World {
   }
 
   runner(log: Log, name: string, sink: Sink): DeliverRunner {
+    return new DeliverRunner(this.options(log, name, sink))
+  }
+
+  options(log: Log, name: string, sink: Sink): DeliverOptions {
     const plan: DeliverPlan = {
       id: `shop/${name}`,
       node: 3,
@@ -69,10 +74,11 @@ export class World {
       kind: sink.kind,
       describe: sink.describe,
       guarantee: sink.guarantee,
+      replay: `shop.${name}.replay`,
       hold: sink.hold ?? { ms: 1_000_000_000, bytes: 1_000_000_000 },
     }
     const { env, epoch } = this
-    return new DeliverRunner({
+    return {
       env,
       log,
       plan,
@@ -83,16 +89,20 @@ export class World {
       epoch,
       deadLetters: letters,
       partitions: [0, 1, 2],
-    })
+    }
   }
 
-  async produce(partition: number, values: readonly unknown[]): Promise<void> {
+  produce(partition: number, values: readonly unknown[]): Promise<void> {
+    return this.produceTo(topic, partition, values)
+  }
+
+  async produceTo(topicName: string, partition: number, values: readonly unknown[]): Promise<void> {
     const block = new BlockBuilder()
     for (const value of values) {
       const bytes = value instanceof Uint8Array ? value : encoder.encode(JSON.stringify(value))
       block.add(1_000, encoder.encode('k'), value === undefined ? undefined : bytes)
     }
-    this.producer!.append(topic, partition, block.finish(this.env.clock.now()), values.length)
+    this.producer!.append(topicName, partition, block.finish(this.env.clock.now()), values.length)
     const result = await this.inTime(this.producer!.commit())
     assert(result.outcome === 'committed', 'the producer commits')
   }

@@ -3,7 +3,8 @@ import type { Env } from '../core/env/env.ts'
 import type { Log } from '../log/log.ts'
 import type { PipelineDefinition, StreamNode, TableNode } from '../pipeline/definition.ts'
 import type { IngestPlan, Plan } from '../plan/plan.ts'
-import { DeliverRunner } from '../process/deliver-runner.ts'
+import { DeliverRunner, replayOf } from '../process/deliver-runner.ts'
+import type { DeliverOptions } from '../process/deliver-runner.ts'
 import type { EventRules } from '../process/ingest-event.ts'
 import { PullIngestRunner } from '../process/ingest-pull.ts'
 import { IngestQueue, PushIngestRunner } from '../process/ingest-runner.ts'
@@ -48,6 +49,9 @@ export function makeRunners(context: RunnerContext): Runners {
     if (pipeline === undefined) continue
     const runner = makeRunner(context, share, pipeline, queue)
     all.push(runner)
+    const replay =
+      share.kind === 'deliver' ? replayOf(deliverOptions(context, share, pipeline)) : undefined
+    if (replay !== undefined) all.push(replay)
     if (runner instanceof PushIngestRunner) push.set(share.id, runner)
   }
   for (const task of context.data.paused)
@@ -70,13 +74,21 @@ function makeRunner(
     return ingestRunner(context, share, pipeline, ingest, queue)
   }
   if (share.kind === 'stage') return stageRunner(context, share, pipeline)
+  return new DeliverRunner(deliverOptions(context, share, pipeline))
+}
+
+function deliverOptions(
+  context: RunnerContext,
+  share: RunnerShare,
+  { plan, definition }: LoadedPipeline,
+): DeliverOptions {
   const { env, log, data } = context
   const deliver = must(
     plan.delivers.find(({ id }) => id === share.id),
     `${share.id} is in its plan`,
   )
-  const node = pipeline.definition.nodes[deliver.node]
-  return new DeliverRunner({
+  const node = definition.nodes[deliver.node]
+  return {
     env,
     log,
     plan: deliver,
@@ -87,7 +99,7 @@ function makeRunner(
     epoch: data.epoch,
     deadLetters: plan.deadLetters,
     partitions: share.partitions,
-  })
+  }
 }
 
 function ingestRunner(
