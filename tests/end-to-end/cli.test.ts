@@ -31,15 +31,21 @@ function cli(place: Place, args: readonly string[], input = ''): Done {
   return { code: done.status, out: done.stdout, err: done.stderr }
 }
 
-/** `millrace run`, and the first line it prints. */
+/** `millrace run` once it is ready. */
 async function run(place: Place, file: string): Promise<{ child: ChildProcess; url: string }> {
   const args = [main, 'run', file, '--port', '0', '--workers', '1', '--json']
   const child = spawn(process.execPath, args, {
     cwd: place.directory,
-    stdio: ['ignore', 'pipe', 'ignore'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NODE_OPTIONS: '' },
   })
-  const [line] = (await once(child.stdout!, 'data')) as [Buffer]
+  place.children.push(child)
+  let errors = ''
+  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+  const first = once(child.stdout, 'data') as Promise<[Buffer]>
+  const died = once(child, 'exit').then(() => Promise.reject(new Error(`it ended: ${errors}`)))
+  died.catch(() => undefined)
+  const [line] = await Promise.race([first, died])
   return { child, url: (JSON.parse(line.toString()) as { url: string }).url }
 }
 

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +10,8 @@ import type { Engine, EngineOptions } from 'millrace'
 export class Place {
   readonly directory = mkdtempSync(join(tmpdir(), 'millrace-'))
   readonly #engines: Engine[] = []
+  /** Killed at the end, where they still run. */
+  readonly children: ChildProcess[] = []
 
   constructor() {
     // Pipelines import their schema library from where they lie.
@@ -53,6 +56,7 @@ void [avg, count, max, min, sum, tumbling, file, sqlite, http, Type]
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const engine of this.#engines) await engine.stop()
+    for (const child of this.children) child.kill('SIGKILL')
     rmSync(this.directory, { recursive: true, force: true })
   }
 }
