@@ -518,6 +518,18 @@ export const errorTable = {
     title: 'Plan and pipeline do not belong together',
     advice: 'This is a bug in Millrace: please report it with the message.',
   },
+  MR4016: {
+    kind: 'conflict',
+    title: 'The state in the log belongs to another version of the pipeline',
+    advice:
+      'Give the aggregate another name to begin anew, or bring back what it computed before; nothing was changed.',
+  },
+  MR4017: {
+    kind: 'data',
+    title: 'A task stands behind the end of what it reads',
+    advice:
+      'The topic is another than the one it read before. Restore the data directory as a whole, or begin with a new one.',
+  },
   MR6000: { kind: 'internal', title: 'An invariant does not hold', advice: 'This is a bug in Millrace: please report it with the message.', status: 500 },
   MR3001: {
     kind: 'invalid',

@@ -475,3 +475,44 @@ describe('operating a stage', () => {
     expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 2 }])
   })
 })
+
+describe('a stage that begins where another pipeline left off', () => {
+  const make = (fields: 'one' | 'two', size: '1s' | '2s' = '1s'): PipelineDefinition =>
+    pipeline('p', { partitions: 1 }, (p) => {
+      const windows = p
+        .stream('events', { schema: Event, key: 'id' })
+        .keyBy('id')
+        .window(tumbling(size))
+      const out =
+        fields === 'one'
+          ? windows.aggregate('out', { a: sum('n') })
+          : windows.aggregate('out', { b: sum('n') })
+      out.to(p.topic('out'))
+    })
+  const reopened = async (definition: PipelineDefinition): Promise<StageWorld> => {
+    const { world } = await ran(make('one'), [{ ...row('k0', 1), partition: 0 }])
+    return new StageWorld(definition, { log: world.log })
+  }
+
+  test('keeps windows that mean the same', async () => {
+    const world = await reopened(make('one'))
+    await world.drain()
+    expect(world.reports()).toMatchObject([{ stateKeys: 2 }])
+  })
+
+  test.each([
+    ['other fields', make('two')],
+    ['another size', make('one', '2s')],
+  ])('refuses windows of %s with a code', async (_, definition) => {
+    const world = await reopened(definition)
+    await expect(world.drain()).rejects.toMatchObject({ code: 'MR4016' })
+  })
+
+  test('refuses a position behind the end of the topic', async () => {
+    const world = await reopened(make('one'))
+    const writer = await world.log.open('other')
+    writer.position('p/events', { topic: 'events', partition: 0, offset: 99, meta: '' })
+    await writer.commit()
+    await expect(world.drain()).rejects.toMatchObject({ code: 'MR4017' })
+  })
+})

@@ -66,6 +66,8 @@ export class ProcessRunner implements Runner {
   readonly #paused: Set<string>
   #open: Open | undefined
   #staged = false
+  /** The last piece of work was closing windows. */
+  #closing = false
   /** Records worked on between two looks at what is staged. */
   #piece = largestPiece
 
@@ -151,7 +153,7 @@ export class ProcessRunner implements Runner {
     for (const output of open.built.outputs) output.stage(writer, now)
     open.letters.staged.stage(writer, now)
     open.time.announce(writer)
-    for (const task of open.tasks) this.#stageTask(writer, task)
+    for (const task of open.tasks) this.#stageTask(writer, task, open.built)
     this.#staged = true
   }
 
@@ -211,6 +213,7 @@ export class ProcessRunner implements Runner {
     while (left > 0 && !this.#full()) {
       if (time.behind) {
         left -= Math.max(1, time.advance(Math.min(left, this.#piece), this.#full))
+        this.#closing = true
         continue
       }
       if (queue.empty) {
@@ -219,6 +222,7 @@ export class ProcessRunner implements Runner {
         queue.fill({ rows: left, bytes: budget.bytes }, this.#gone)
       }
       const read = inputs.work(Math.min(left, one))
+      this.#closing = false
       time.observed(inputs.unread)
       if (!time.decideIdle() && read === 0) break
       left -= Math.max(1, read)
@@ -233,8 +237,21 @@ export class ProcessRunner implements Runner {
   #tooMuch(open: Open): void {
     for (const task of open.tasks) if (task.status === 'running') this.#rollBack(open, task)
     for (const task of open.tasks) if (task.status === 'running') this.#seek(open, task)
-    if (this.#piece === 1) open.inputs.refuseLast()
+    if (this.#piece === 1) this.#refuse(open)
     this.#piece = Math.max(1, this.#piece >>> 3)
+  }
+
+  #refuse(open: Open): void {
+    if (!this.#closing) {
+      open.inputs.refuseLast()
+      return
+    }
+    // What a window made is no record that could be put aside: its task cannot go on.
+    const task = open.tasks.find((each) => each === open.time.lastClosing)
+    if (task?.running !== true) return
+    const what = `What ${this.id} makes of one window is more than a commit holds.`
+    task.status = 'failed'
+    task.error = new MillraceError('MR4013', what)
   }
 
   readonly #full = (): boolean => this.stagedBytes >= limits.taskStageBytes
@@ -243,9 +260,9 @@ export class ProcessRunner implements Runner {
     return must(this.#open, `the runner ${this.id} is open`)
   }
 
-  #stageTask(writer: Writer, task: Task): void {
+  #stageTask(writer: Writer, task: Task, built: BuiltStage): void {
     const { stage } = this.#options
-    if (task.timeStore !== undefined) task.time.save(task.timeStore)
+    if (task.timeStore !== undefined) task.time.save(task.timeStore, built.layout)
     for (const { changelog, store } of task.stores) {
       const changes = store.changes()
       if (changes !== undefined)

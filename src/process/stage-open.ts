@@ -13,6 +13,7 @@ import { restoreFromChangelog } from '../state/restore.ts'
 import { loadSnapshot } from '../state/snapshot.ts'
 import type { BuiltStage } from './operators/build.ts'
 import type { AnyStore, Task } from './task.ts'
+import { layoutIn } from './time/task-time.ts'
 import type { TimeRecord } from './time/task-time.ts'
 import { partitionText } from './windows/window-keys.ts'
 
@@ -40,9 +41,15 @@ export async function openPositions(resources: StageResources): Promise<Reader> 
   const from: ReadFrom[] = []
   for (const [index, input] of stage.inputs.entries()) {
     await log.topics.hold(stage.id, input.topic, hold.ms, hold.bytes)
+    const ends = await log.topics.offsets(input.topic)
     for (const task of tasks) {
       const { partition } = task
       const position = byPlace.get(`${input.topic}/${partition}`)
+      const end = ends[partition]?.next ?? 0
+      if (position !== undefined && position.offset > end) {
+        const what = `${task.id} stands at offset ${position.offset} of ${input.topic}, which ends at ${end}.`
+        throw new MillraceError('MR4017', what)
+      }
       const offset = position?.offset ?? (await firstOffset(log, input, partition))
       task.startAt(index, offset, position !== undefined)
       if (index === 0 && position !== undefined) task.restoreCounters(readMeta(position))
@@ -97,7 +104,7 @@ export async function openStores(resources: StageResources): Promise<void> {
     }
   }
   await restoreFromChangelog(log, targets)
-  for (const task of tasks) if (task.timeStore !== undefined) task.time.load(task.timeStore)
+  for (const task of tasks) loadTime(task, resources.built.layout)
   for (const { plan, task, store } of windowStores(resources)) {
     const { operator, shiftMs } = must(
       resources.built.aggregates.find((aggregate) => aggregate.operator.node === plan.node),
@@ -105,6 +112,19 @@ export async function openStores(resources: StageResources): Promise<void> {
     )
     operator.bind(task.partition, store, task.time.applied - shiftMs)
   }
+}
+
+/** Stream time as it was committed. Windows that were made of other fields would be read as something they are not. */
+function loadTime(task: Task, layout: string): void {
+  if (task.timeStore === undefined) return
+  const stored = layoutIn(task.timeStore)
+  if (stored !== undefined && stored !== layout) {
+    throw new MillraceError(
+      'MR4016',
+      `${task.id} has windows of ${stored}, and would now make ${layout}.`,
+    )
+  }
+  task.time.load(task.timeStore)
 }
 
 function* windowStores(

@@ -46,6 +46,9 @@ export class StageTime {
   /** Last announced watermark and when, by task and announcement. */
   readonly #announced = new Map<Task, { watermark: number; at: number }[]>()
 
+  /** The task whose windows were closed last. */
+  lastClosing: Task | undefined
+
   constructor(options: StageTimeOptions, tasks: readonly Task[], built: BuiltStage) {
     this.#env = options.env
     this.#tasks = tasks
@@ -202,19 +205,20 @@ export class StageTime {
   }
 
   #advanceTask(task: Task, budget: { rows: number }): void {
+    this.lastClosing = task
     const to = task.time.merged()
+    const { aggregates } = this.#built
     const { cursor } = task.time
-    let reached = cursor === undefined
-    for (const { operator, shiftMs } of this.#built.aggregates) {
-      if (operator.node === cursor?.node) reached = true
-      if (!reached) {
+    const from = aggregates.findIndex(({ operator }) => operator.name === cursor?.aggregate)
+    for (const [index, { operator, shiftMs }] of aggregates.entries()) {
+      if (index < from) {
         operator.closedUpTo(task.partition, to - shiftMs)
         continue
       }
-      const after = operator.node === cursor?.node ? cursor.key : undefined
+      const after = index === from ? cursor?.key : undefined
       const stopped = operator.advance(task.partition, to - shiftMs, after, budget)
       if (stopped !== undefined) {
-        task.time.stoppedAt({ node: operator.node, key: stopped })
+        task.time.stoppedAt({ aggregate: operator.name, key: stopped })
         return
       }
     }

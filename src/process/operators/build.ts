@@ -42,6 +42,8 @@ export interface BuiltStage {
   readonly aggregates: readonly BuiltAggregate[]
   readonly outputs: readonly StagedTopic[]
   readonly announcements: readonly Announcement[]
+  /** What the state of the stage's windows means. */
+  readonly layout: string
   /** Rows of tables by table node id, then task. */
   readonly tables: ReadonlyMap<number, (TableStore | undefined)[]>
 }
@@ -181,7 +183,23 @@ export function buildStage(
   }
   const { after, operators, inputShifts, aggregates, announcements, tables } = builder
   const outputs = [...builder.outputs.values()]
-  return { after, operators, inputShifts, aggregates, outputs, announcements, tables }
+  const layout = layoutOf(stage, definition)
+  return { after, operators, inputShifts, aggregates, outputs, announcements, tables, layout }
+}
+
+/** Fields, kinds and paths in the order of their slots; a function stands for any other. */
+function layoutOf(stage: StagePlan, definition: PipelineDefinition): string {
+  const aggregates: Record<string, unknown> = {}
+  for (const id of stage.nodes) {
+    const node = definition.nodes[id]
+    if (node?.kind !== 'aggregate') continue
+    const fields = Object.entries(node.fields).map(([name, { kind, of }]) => {
+      const path = of === undefined ? '' : 'path' in of ? of.path : '()'
+      return `${name}=${kind}(${path})`
+    })
+    aggregates[node.name] = { sizeMs: node.window.sizeMs, fields }
+  }
+  return JSON.stringify(aggregates)
 }
 
 function operatorNode(stage: StagePlan, definition: PipelineDefinition, id: number): OperatorNode {

@@ -6,17 +6,20 @@
 import type { StageInput } from '../../plan/plan.ts'
 import type { Store } from '../../state/store.ts'
 
-/** What the store keeps; null stands for "none yet". */
+/** What the store keeps, by names that outlive a change of the pipeline. */
 export interface TimeRecord {
-  readonly sources: readonly (number | null)[]
-  readonly vectors: readonly (readonly (number | null)[] | null)[]
+  /** By topic; none where there is none yet. */
+  readonly sources: Readonly<Record<string, number>>
+  readonly vectors: Readonly<Record<string, readonly (number | null)[]>>
   readonly applied: number | null
   readonly cursor: Cursor | null
+  /** What the stage's windows hold: state of another layout means something else. */
+  readonly layout: string
 }
 
 /** Closing stopped in this aggregate, behind this key. */
 export interface Cursor {
-  readonly node: number
+  readonly aggregate: string
   readonly key: string
 }
 
@@ -96,34 +99,39 @@ export class TaskTime {
     this.#changed = true
   }
 
-  save(store: Store<TimeRecord>): void {
+  save(store: Store<TimeRecord>, layout: string): void {
     if (!this.#changed) return
     this.#changed = false
-    store.put(KEY, {
-      sources: [...this.#sources].map(orNull),
-      vectors: this.#vectors.map((vector) =>
-        vector === undefined ? null : [...vector].map(orNull),
-      ),
-      applied: orNull(this.#applied),
-      cursor: this.#cursor ?? null,
-    })
+    const sources: Record<string, number> = {}
+    const vectors: Record<string, (number | null)[]> = {}
+    for (const [i, { topic }] of this.#inputs.entries()) {
+      const vector = this.#vectors[i]
+      if (vector !== undefined) vectors[topic] = [...vector].map(orNull)
+      const source = this.#sources[i]!
+      if (source > -Infinity) sources[topic] = source
+    }
+    const cursor = this.#cursor ?? null
+    store.put(KEY, { sources, vectors, applied: orNull(this.#applied), cursor, layout })
   }
 
   /** Goes back to what the store holds. */
   load(store: Store<TimeRecord>): void {
     const record = store.get(KEY)
     this.#changed = false
-    this.#sources.fill(-Infinity)
-    for (const vector of this.#vectors) vector?.fill(-Infinity)
     this.#applied = record?.applied ?? -Infinity
     this.#cursor = record?.cursor ?? undefined
-    if (record === undefined) return
-    for (let i = 0; i < this.#sources.length; i++) this.#sources[i] = record.sources[i] ?? -Infinity
-    this.#vectors.forEach((vector, input) => {
-      if (vector === undefined) return
-      for (let u = 0; u < vector.length; u++) vector[u] = record.vectors[input]?.[u] ?? -Infinity
-    })
+    for (const [i, { topic }] of this.#inputs.entries()) {
+      this.#sources[i] = record?.sources[topic] ?? -Infinity
+      const vector = this.#vectors[i]
+      const stored = record?.vectors[topic]
+      vector?.forEach((_, upstream) => (vector[upstream] = stored?.[upstream] ?? -Infinity))
+    }
   }
+}
+
+/** The layout under which a store's state was written; undefined for a store that has none. */
+export function layoutIn(store: Store<TimeRecord>): string | undefined {
+  return store.get(KEY)?.layout
 }
 
 function orNull(watermark: number): number | null {

@@ -46,6 +46,7 @@ interface Windows {
 
 export class Aggregate implements Operator {
   readonly node: number
+  readonly name: string
   readonly #spec: WindowSpec
   readonly #fates: Fates
   readonly #late: Fanout
@@ -67,6 +68,7 @@ export class Aggregate implements Operator {
     late: Fanout,
   ) {
     this.node = node.id
+    this.name = node.name
     this.#spec = node.window
     this.#fates = fates
     this.#late = late
