@@ -57,7 +57,9 @@ export function liveOf(map: SegmentMap, live: LiveSection): { sections: number; 
   return { sections, bytes }
 }
 
-export function* writeArchive(input: ArchiveInput): Steps<SealedFact | Exclude<Archived, 'archived'>> {
+export function* writeArchive(
+  input: ArchiveInput,
+): Steps<SealedFact | Exclude<Archived, 'archived'>> {
   const { disk, folder, maps } = input
   const first = must(maps[0], 'an archive stands for something')
   const last = must(maps.at(-1), 'an archive stands for something')
@@ -82,7 +84,10 @@ function* build(input: ArchiveInput, id: SegmentId, lastHash: bigint) {
   const { disk, folder, uuid, maps, live } = input
   const kept = maps.map((map) => liveOf(map, live))
   const sections = kept.reduce((sum, k) => sum + k.sections, 0)
-  const size = archiveBytes(sections, kept.reduce((sum, k) => sum + k.bytes, 0))
+  const size = archiveBytes(
+    sections,
+    kept.reduce((sum, k) => sum + k.bytes, 0),
+  )
   const bytes = new Uint8Array(size)
   const map = new SegmentMap(id, lastHash)
   let at = archiveBytes(sections, 0)
@@ -116,7 +121,12 @@ interface Target {
 }
 
 /** Returns where the next section goes; -1 when one could not be read. */
-function* copyLive(file: DiskFile, source: SegmentMap, live: LiveSection, to: Target): Steps<number> {
+function* copyLive(
+  file: DiskFile,
+  source: SegmentMap,
+  live: LiveSection,
+  to: Target,
+): Steps<number> {
   let { at } = to
   for (let i = 0; i < source.sections; i++) {
     const place = source.places[i]!

@@ -17,7 +17,7 @@ import type {
 import type { CommitRequest } from './plan-commit.ts'
 import type { Call, CommitReply, ToClient, ToHost } from './protocol.ts'
 import { PublishedEnd } from './published.ts'
-import { SegmentReader } from './reader.ts'
+import { EarliestOffsets, SegmentReader } from './reader.ts'
 import type { Place, ReaderHost } from './reader.ts'
 import { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
@@ -42,7 +42,7 @@ export class LogClient implements Log {
   readonly #commits = new Map<number, (committed: Committed) => void>()
   readonly #readers = new Set<Reader>()
   readonly #waiters = new Set<() => void>()
-  readonly #earliest = new Map<number, number>()
+  readonly #earliest = new EarliestOffsets()
   #lastId = 0
   #closed: MillraceError | undefined
 
@@ -92,10 +92,10 @@ export class LogClient implements Log {
   async reader(from: readonly ReadFrom[]): Promise<Reader> {
     const places = (await this.#call({ method: 'places', from })) as readonly Place[]
     for (const place of places)
-      this.#noteEarliest(placeOf(place.topicId, place.partition), place.earliest)
+      this.#earliest.note(placeOf(place.topicId, place.partition), place.earliest)
     const host: ReaderHost = {
       segments: this.#segments,
-      earliest: (place) => this.#earliest.get(place),
+      earliest: this.#earliest,
       wait: (seenLsn, signal) => this.#wait(seenLsn, signal),
       publishedLsn: () => this.#end.read().lsn,
       closed: (reader) => this.#readers.delete(reader),
@@ -181,7 +181,7 @@ export class LogClient implements Log {
       case 'published':
         return this.#wakeAll()
       case 'earliest':
-        for (const [place, offset] of message.moved) this.#noteEarliest(place, offset)
+        for (const [place, offset] of message.moved) this.#earliest.note(place, offset)
         return this.#wakeAll()
     }
   }
@@ -190,10 +190,6 @@ export class LogClient implements Log {
     const pending = this.#calls.get(id)
     this.#calls.delete(id)
     return pending
-  }
-
-  #noteEarliest(place: number, offset: number): void {
-    if (offset > (this.#earliest.get(place) ?? 0)) this.#earliest.set(place, offset)
   }
 
   #wait(seenLsn: number, signal?: AbortSignal): Promise<void> {

@@ -4,14 +4,7 @@
  * is refused and left as it is, and damage above it is the tail of a commit nobody was told about.
  */
 import type { ErrorCode } from '../../errors.ts'
-import {
-  fileName,
-  FORMAT_VERSION,
-  hex,
-  newestMark,
-  sameBytes,
-  SEGMENT_HEADER,
-} from './format.ts'
+import { fileName, FORMAT_VERSION, hex, newestMark, sameBytes, SEGMENT_HEADER } from './format.ts'
 import type { Bad, Mark, SegmentHeader, SegmentId, Super } from './format.ts'
 
 export interface SegmentFact {
@@ -186,8 +179,15 @@ function checkSegments(
     (f) => f.id.baseLsn === mark.segmentBase && f.id.epoch === mark.segmentEpoch,
   )
   if (named === undefined)
-    return missing(fileName({ epoch: mark.segmentEpoch, baseLsn: mark.segmentBase }), mark.segmentBase, 'MARK')
-  if (s.checkpointLsn > 0 && !segments.some((f) => f.id.baseLsn === s.checkpointSegment && f.id.toLsn === undefined)) {
+    return missing(
+      fileName({ epoch: mark.segmentEpoch, baseLsn: mark.segmentBase }),
+      mark.segmentBase,
+      'MARK',
+    )
+  if (
+    s.checkpointLsn > 0 &&
+    !segments.some((f) => f.id.baseLsn === s.checkpointSegment && f.id.toLsn === undefined)
+  ) {
     return missing(`the segment from LSN ${s.checkpointSegment}`, s.checkpointSegment, 'SUPER')
   }
   return undefined

@@ -128,7 +128,10 @@ describe('what is encoded decodes to the same', () => {
         fc.integer({ min: 1, max: 2 ** 31 }),
         fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
         (epoch, baseLsn) => {
-          for (const id of [{ epoch, baseLsn }, { epoch, baseLsn, toLsn: baseLsn }])
+          for (const id of [
+            { epoch, baseLsn },
+            { epoch, baseLsn, toLsn: baseLsn },
+          ])
             expect(parseFileName(fileName(id))).toEqual(id)
         },
       ),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Simulation } from '../../core/env/simulated/index.ts'
-import type { DiskOperation } from '../../core/env/simulated/index.ts'
+import type { DiskOperation, SimulatedEnv } from '../../core/env/simulated/index.ts'
 import type { CommitResult, Writer } from '../log.ts'
 import { blockOf, drain, topic, valuesOf } from '../log.suite.ts'
 import { openEmbeddedLog } from './index.ts'
@@ -44,6 +44,18 @@ async function withLog(
   running.finally(() => (ended = true)).catch(() => {})
   await sim.runUntil(() => ended)
   await running
+}
+
+/** A process on a disk of its own with the same files, as if this one had been killed now. */
+function copyOf(sim: Simulation): SimulatedEnv {
+  const env = new Simulation({ seed: 'copy' }).env('copy')
+  env.disk.mkdir('data/log')
+  for (const [path, bytes] of sim.disk().contents()) {
+    const file = env.disk.open(path, 'write')
+    if (bytes.length > 0) file.write(bytes, 0)
+    file.close()
+  }
+  return env
 }
 
 async function readAll(log: LocalLog): Promise<string[]> {
@@ -99,6 +111,19 @@ describe('a full disk', () => {
       expect(await free(79_000)).toBe('refused')
       expect(await free(81_000)).toBe('committed')
       expect(await free(60_000)).toBe('committed')
+    }))
+
+  test('leaves no part of a frame behind', () =>
+    withLog({ low: 0, high: 0 }, async ({ sim, put }) => {
+      await put('kept')
+      sim.disk().capacityBytes = sim.disk().usedBytes + 600
+      expect((await put('x'.repeat(2000))).outcome).toBe('refused')
+      // Cut off here: the next life finds a clean log, not a torn one.
+      const files = [...sim.disk().contents().keys()].filter((path) => path.endsWith('.seg'))
+      sim.disk().capacityBytes = 2 ** 40
+      const again = await openEmbeddedLog({ env: copyOf(sim), ...small })
+      expect(again.report.tornBytes).toBe(0)
+      expect(files).toHaveLength(1)
     }))
 
   test('refuses a change of the catalog too, and opens without space', () =>

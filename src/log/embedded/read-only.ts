@@ -12,7 +12,7 @@ import type { Mark, SegmentHeader } from './format.ts'
 import { gatherLayout, refusal } from './facts.ts'
 import type { Published } from './published.ts'
 import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './queries.ts'
-import { SegmentReader } from './reader.ts'
+import { EarliestOffsets, SegmentReader } from './reader.ts'
 import { scanSegment } from './scan.ts'
 import { Segments } from './segments.ts'
 import { LogState, placeOf } from './state.ts'
@@ -115,10 +115,11 @@ class ReadOnlyLog implements Log {
 
   async reader(from: readonly ReadFrom[]): Promise<Reader> {
     const places = from.map((f) => placeFor(this.#state, f))
-    const earliest = new Map(places.map((p) => [placeOf(p.topicId, p.partition), p.earliest]))
+    const earliest = new EarliestOffsets()
+    for (const p of places) earliest.note(placeOf(p.topicId, p.partition), p.earliest)
     const host = {
       segments: this.#segments,
-      earliest: (place: number) => earliest.get(place),
+      earliest,
       wait: (seenLsn: number, signal?: AbortSignal) => this.#wait(seenLsn, signal),
       publishedLsn: () => this.#published.lsn,
       closed: () => {},

@@ -3,7 +3,7 @@
  * end. Every section it hands out was verified against its hash.
  */
 import type { Arena } from '../../core/arena.ts'
-import { must } from '../../core/assert.ts'
+import { assert, must } from '../../core/assert.ts'
 import { DiskError } from '../../core/env/env.ts'
 import { xxh64 } from '../../core/hash.ts'
 import { MillraceError } from '../../errors.ts'
@@ -24,11 +24,27 @@ export interface Place {
   readonly next: number
 }
 
+/** The earliest offsets that this thread was told of; Infinity for a place of a deleted topic. */
+export class EarliestOffsets {
+  readonly #offsets = new Map<number, number>()
+  /** Goes up with every change, so that a reader looks only then. */
+  version = 0
+
+  of(place: number): number | undefined {
+    return this.#offsets.get(place)
+  }
+
+  note(place: number, offset: number): void {
+    if (offset <= (this.#offsets.get(place) ?? 0)) return
+    this.#offsets.set(place, offset)
+    this.version++
+  }
+}
+
 /** What the thread's client tells its readers. */
 export interface ReaderHost {
   readonly segments: Segments
-  /** The earliest offset of a place, where the log said so; Infinity when its topic is deleted. */
-  earliest(place: number): number | undefined
+  readonly earliest: EarliestOffsets
   wait(seenLsn: number, signal?: AbortSignal): Promise<void>
   publishedLsn(): number
   closed(reader: Reader): void
@@ -55,6 +71,8 @@ export class SegmentReader implements Reader {
   #map: SegmentMap | undefined
   #index = 0
   #seenLsn = -1
+  /** Version of the earliest offsets that all positions were compared with. */
+  #checked = -1
   #corrupt: ReadResult | undefined
 
   constructor(host: ReaderHost, places: readonly Place[]) {
@@ -93,6 +111,7 @@ export class SegmentReader implements Reader {
     )
     must(this.#wanted.get(key), 'every place has its position').offset = from.offset
     this.#base = undefined
+    this.#checked = -1
   }
 
   lag(): number {
@@ -121,7 +140,8 @@ export class SegmentReader implements Reader {
     segments.advance()
     const gone = this.#goneByRetention()
     if (gone !== undefined) return gone
-    for (;;) {
+    for (let turns = 0; ; turns++) {
+      assert(turns < 1_000_000, 'a reader gets on from segment to segment')
       const base = (this.#base ??= this.#locate())
       const map = segments.map(base)
       if (map === undefined) {
@@ -215,11 +235,14 @@ export class SegmentReader implements Reader {
   }
 
   #goneByRetention(): ReadResult | undefined {
+    const { version } = this.#host.earliest
+    if (version === this.#checked) return undefined
     for (const [place, wanted] of this.#wanted) {
-      const earliest = this.#host.earliest(place)
+      const earliest = this.#host.earliest.of(place)
       if (earliest === Infinity) return this.#fail(`Topic "${wanted.topic}" was deleted.`)
       if (earliest !== undefined && wanted.offset < earliest) return goneAt(wanted, earliest)
     }
+    this.#checked = version
     return undefined
   }
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { Arena } from '../../core/arena.ts'
 import { Simulation } from '../../core/env/simulated/index.ts'
 import type { TopicSpec } from '../log.ts'
 import { blockOf, drain, topic, valuesOf } from '../log.suite.ts'
-import { openEmbeddedLog } from './index.ts'
+import { openEmbeddedLog, openReadOnly } from './index.ts'
 import type { LocalLog } from './index.ts'
 
 const HOUR = 3_600_000
@@ -213,3 +214,189 @@ test('a log in which everything may go keeps working over many rounds of it', ()
       if (round % 2 === 0) await r.reopen()
     }
   }))
+
+test('a reader whose segment was removed before it heard of it says gone', () =>
+  rig(async (r) => {
+    await r.log.topics.create(kept('a', { retentionBytes: 1 }))
+    await r.log.topics.create(kept('b', { retentionBytes: 1 }))
+    await r.put('a', 5)
+    await r.put('b', 60)
+    await r.put('a', 5)
+    // A reader with its own view of the files, which nobody tells anything.
+    const alone = openReadOnly(r.sim.env('reader'), 'data')
+    const reader = await alone.reader([{ topic: 'a', ...start }])
+    await r.log.host.retain()
+    const { earliest } = (await r.log.topics.offsets('a'))[0]!
+    expect(drain(reader)).toEqual({
+      blocks: [],
+      end: { result: 'gone', topic: 'a', partition: 0, earliest },
+    })
+    reader.seek({ topic: 'a', partition: 0, offset: earliest })
+    expect(valuesOf(drain(reader).blocks)).toHaveLength(10 - earliest)
+  }))
+
+describe('archives', () => {
+  const sparse = { ...small, segmentBytes: 16_000, checkpointBytes: 10_000 }
+
+  /** Records kept for ever among many that go at once: one of them in every ten. */
+  async function mix(log: LocalLog, from: number, count: number): Promise<void> {
+    const writer = await log.open('w')
+    for (let i = from; i < from + count; i++) {
+      const name = i % 10 === 0 ? 'forever' : 'passing'
+      writer.append(name, 0, blockOf([`${i}`.padEnd(600)]), 1)
+      expect((await writer.commit()).outcome).toBe('committed')
+    }
+  }
+
+  async function topics(log: LocalLog): Promise<void> {
+    await log.topics.create(topic('forever'))
+    await log.topics.create(kept('passing', { retentionBytes: 1 }))
+  }
+
+  const numbers = (values: readonly string[]): number[] => values.map(Number)
+  const tens = (count: number): number[] =>
+    Array.from({ length: Math.ceil(count / 10) }, (_, i) => i * 10)
+
+  async function readForever(log: LocalLog): Promise<number[]> {
+    const { blocks, end } = drain(await log.reader([{ topic: 'forever', ...start }]))
+    expect(end.result).toBe('caught-up')
+    return numbers(valuesOf(blocks))
+  }
+
+  /** Bytes of the files that hold frames. */
+  function size(sim: Simulation): number {
+    const files = [...sim.disk().contents()].filter(([path]) => /\.(seg|arc)$/.test(path))
+    return files.reduce((sum, [, bytes]) => sum + bytes.length, 0)
+  }
+
+  async function simulate(sim: Simulation, body: () => Promise<void>): Promise<void> {
+    const running = body()
+    let ended = false
+    running.finally(() => (ended = true)).catch(() => {})
+    await sim.runUntil(() => ended, { withinMs: 1e9 })
+    await running
+  }
+
+  test('keep what is kept for ever without the segments it lay in', async () => {
+    const sim = new Simulation({ seed: 'archives' })
+    await simulate(sim, async () => {
+      let log = await openEmbeddedLog({ env: sim.env('engine'), ...sparse, segmentBytes: 40_000 })
+      await topics(log)
+      for (let round = 0; round < 4; round++) {
+        await mix(log, round * 400, 400)
+        const reader = await log.reader([{ topic: 'forever', ...start }])
+        const arena = new Arena(256)
+        // It stands in the middle of a segment that goes.
+        for (let i = 0; i < 5;) {
+          const result = reader.next(arena)
+          expect(['block', 'arena-full']).toContain(result.result)
+          if (result.result === 'block') i++
+          else arena.reset()
+        }
+        for (let i = 0; i < 10; i++) await log.host.retain()
+        // Some 35 KB of each round are kept, beside the newest segments.
+        expect(size(sim)).toBeLessThan(130_000 + round * 50_000)
+        const rest = drain(reader)
+        expect(rest.end.result).toBe('caught-up')
+        const all = tens((round + 1) * 400)
+        expect(numbers(valuesOf(rest.blocks))).toEqual(all.slice(5))
+        expect(await readForever(log)).toEqual(all)
+        const { earliest, next } = (await log.topics.offsets('passing'))[0]!
+        expect(
+          drain(await log.reader([{ topic: 'passing', partition: 0, offset: earliest }])).blocks,
+        ).toHaveLength(next - earliest)
+        expect(await log.topics.offsetAt('forever', 0, 0)).toBe(0)
+        if (round % 2 === 1) {
+          await log.stop()
+          log = await openEmbeddedLog({ env: sim.env('engine'), ...sparse, segmentBytes: 40_000 })
+          expect(await readForever(log)).toEqual(all)
+        }
+      }
+    })
+    expect([...sim.disk().contents().keys()].some((path) => path.endsWith('.arc'))).toBe(true)
+  })
+
+  test.each(['kill', 'power', 'EIO'] as const)(
+    'lose nothing when it stops at any operation (%s)',
+    async (how) => {
+      let stopped = 0
+      for (let nth = 1; nth <= 45; nth++) {
+        const sim = new Simulation({ seed: `archive ${how} ${nth}` })
+        const env = sim.env('engine')
+        let log: LocalLog | undefined
+        await simulate(sim, async () => {
+          log = await openEmbeddedLog({ env, ...sparse })
+          await topics(log)
+          await mix(log, 0, 150)
+        })
+        const effect = how === 'EIO' ? { error: 'EIO' } : { crash: how }
+        const undo = sim.disk().inject({ on: 'change', path: 'data', nth, effect })
+        let ended = false
+        const retaining = (async () => {
+          for (let i = 0; i < 4; i++) await log!.host.retain()
+        })()
+        retaining.then(
+          () => (ended = true),
+          () => (ended = true),
+        )
+        await sim.runUntil(() => ended || !env.alive)
+        undo()
+        if (!env.alive || log!.host.engine.failure !== undefined) stopped++
+        if (env.alive) env.crash('kill')
+        for (const then of ['kill', 'power'] as const) {
+          const next = sim.env('engine')
+          await simulate(sim, async () => {
+            const again = await openEmbeddedLog({ env: next, ...sparse })
+            expect(await readForever(again)).toEqual(tens(150))
+            for (let i = 0; i < 2; i++) await again.host.retain()
+            expect(await readForever(again)).toEqual(tens(150))
+            const { earliest, next: end } = (await again.topics.offsets('passing'))[0]!
+            const { blocks } = drain(
+              await again.reader([{ topic: 'passing', partition: 0, offset: earliest }]),
+            )
+            expect(blocks).toHaveLength(end - earliest)
+            expect(end).toBe(135)
+          })
+          next.crash(then)
+        }
+      }
+      expect(stopped).toBeGreaterThan(25)
+    },
+  )
+
+  test('with a flipped bit are refused or reported, never read otherwise', async () => {
+    const sim = new Simulation({ seed: 'flip' })
+    await simulate(sim, async () => {
+      const log = await openEmbeddedLog({ env: sim.env('engine'), ...sparse })
+      await topics(log)
+      await mix(log, 0, 150)
+      for (let i = 0; i < 4; i++) await log.host.retain()
+      await log.stop()
+    })
+    const path = [...sim.disk().contents().keys()].find((name) => name.endsWith('.arc'))!
+    const { length } = sim.disk().contents().get(path)!
+    const said: string[] = []
+    for (let at = 0; at < length; at += at < 64 || (at > 4090 && at < 4600) ? 3 : 97) {
+      sim.disk().flipBit(path.slice(1), at, at % 8)
+      await simulate(sim, async () => {
+        const log = await openEmbeddedLog({ env: sim.env('engine'), ...sparse }).catch(
+          (error: unknown) => String(error),
+        )
+        if (typeof log === 'string') {
+          expect(log).toMatch(/MR200[234]/)
+          said.push('refused')
+          return
+        }
+        const { blocks, end } = drain(await log.reader([{ topic: 'forever', ...start }]))
+        said.push(end.result)
+        const read = numbers(valuesOf(blocks))
+        expect(read).toEqual(tens(150).slice(0, read.length))
+        if (end.result === 'caught-up') expect(read).toEqual(tens(150))
+        await log.stop()
+      })
+      sim.disk().flipBit(path.slice(1), at, at % 8)
+    }
+    expect(said).toContain('refused')
+    expect(said).toContain('corrupt')
+  })
+})

@@ -98,8 +98,9 @@ export class Segments {
       this.#keep(map)
       return map
     } catch (error) {
-      if (isMissing(error)) return undefined
-      throw error
+      if (!isMissing(error)) throw error
+      this.forget(base)
+      return undefined
     }
   }
 
@@ -128,12 +129,18 @@ export class Segments {
       .list(this.#directory)
       .map((entry) => parseFileName(entry.name))
       .filter((id) => id !== undefined)
-      .filter(({ baseLsn: b, epoch }) => b < segmentBase || (b === segmentBase && epoch === segmentEpoch))
+      .filter(
+        ({ baseLsn: b, epoch }) => b < segmentBase || (b === segmentBase && epoch === segmentEpoch),
+      )
     // An archive comes before what it stands for, the widest first; what it stands for is left out.
     const sorted = ids.toSorted((a, b) => a.baseLsn - b.baseLsn || (b.toLsn ?? 0) - (a.toLsn ?? 0))
     const kept: SegmentId[] = []
     for (const id of sorted) if (id.baseLsn >= (kept.at(-1)?.toLsn ?? 0)) kept.push(id)
     this.#ids = kept
+    // A map kept from before may be of a segment that has become the beginning of an archive.
+    for (const { baseLsn, toLsn } of kept) {
+      if (this.#sealed.get(baseLsn)?.id.toLsn !== toLsn) this.#sealed.delete(baseLsn)
+    }
   }
 
   /** Reads bytes of a segment. Fewer than asked for when the file ends. Throws DiskError. */

@@ -42,7 +42,9 @@ export interface HoldState {
 /** One number for (topic, partition): partitions are below 2^11, topic ids below 2^32. */
 export const placeOf = (topic: number, partition: number): number => topic * 2048 + partition
 
-export const placeParts = (place: number): { readonly topic: number; readonly partition: number } => ({
+export const placeParts = (
+  place: number,
+): { readonly topic: number; readonly partition: number } => ({
   topic: Math.floor(place / 2048),
   partition: place % 2048,
 })
