@@ -52,7 +52,8 @@ class End implements Port {
   arrives(act: (end: End) => void): void {
     const { clock, random, timers } = this.#env
     const now = clock.monotonic()
-    const slow = random.int(20) === 0 ? 2 : 0.03
+    const luck = random.int(40)
+    const slow = luck < 2 ? 10 : luck < 5 ? 1 : 0.03
     this.#lastArrival = Math.max(this.#lastArrival, now) + 0.001 + random.float() * slow
     timers.after(this.#lastArrival - now, () => {
       if (this.#open) act(this)

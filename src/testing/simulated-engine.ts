@@ -23,7 +23,7 @@ import type { Plan } from '../plan/plan.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { TaskReport } from '../process/runner.ts'
 import { WatermarkBoard } from '../process/time/board.ts'
-import type { WorkerLimits } from '../process/worker.ts'
+import type { WorkerLimits, WorkerPhase } from '../process/worker.ts'
 import { assign } from '../runtime/assignment.ts'
 import { IngestRouter } from '../runtime/ingest-router.ts'
 import type { FromWorker, ToWorker } from '../runtime/messages.ts'
@@ -98,6 +98,11 @@ export class SimulatedEngine {
   /** The log thread is in the middle of disk work. */
   get writing(): boolean {
     return this.#life?.writing ?? false
+  }
+
+  /** What a worker is doing; undefined where there is none at this moment. */
+  phase(slot: number): WorkerPhase | undefined {
+    return this.#life?.phase(slot)
   }
 
   /** Starts a process; it gets on as the simulation runs. */
@@ -231,6 +236,10 @@ class Life {
 
   report(): readonly TaskReport[] {
     return this.#slots.flatMap(({ worker }) => worker?.report() ?? [])
+  }
+
+  phase(number: number): WorkerPhase | undefined {
+    return this.env.alive ? this.#slots[number]?.worker?.phase : undefined
   }
 
   killWorker(number: number): boolean {

@@ -4,7 +4,7 @@ import type { Port } from '../core/port.ts'
 import { LogClient } from '../log/embedded/index.ts'
 import type { TaskReport } from '../process/runner.ts'
 import { runWorker } from '../process/worker.ts'
-import type { RunnerFailure, WorkerEnd, WorkerLimits } from '../process/worker.ts'
+import type { RunnerFailure, WorkerEnd, WorkerLimits, WorkerPhase } from '../process/worker.ts'
 import { BeatWriter, newBeat } from '../runtime/beat.ts'
 import type { FromWorker, ToWorker } from '../runtime/messages.ts'
 import { makeRunners } from '../runtime/runners.ts'
@@ -29,6 +29,7 @@ export class SimulatedWorker {
   readonly env: SimulatedEnv
   readonly #options: SimulatedWorkerOptions
   readonly #stop = new AbortController()
+  phase: WorkerPhase = 'opening'
   #runners: Runners | undefined
 
   constructor(options: SimulatedWorkerOptions) {
@@ -52,6 +53,7 @@ export class SimulatedWorker {
       options: limits,
       signal: this.#stop.signal,
       onBeat: (phase) => {
+        this.phase = phase
         if (running || phase === 'opening') return
         running = true
         this.#say({ type: 'running' })

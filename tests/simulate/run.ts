@@ -206,19 +206,17 @@ class Run {
       await this.#sleep(random.int(120))
       await this.#until(() => this.#engine.state === 'running')
       const luck = random.float()
-      if (luck < 0.2) {
-        // Half of them while a commit is on its way.
-        const patience = random.chance(0.5) ? 4_000 : 0
-        for (let waited = 0; waited < patience && !this.#engine.writing; waited++) await this.#sleep(0.05)
-        this.tally.workerKills += this.#engine.killWorker(random.int(4)) ? 1 : 0
+      if (luck < 0.25) {
+        const slots = [0, 1, 2, 3].filter((slot) => this.#engine.phase(slot) !== undefined)
+        await this.#killWorker(slots[random.int(Math.max(1, slots.length))] ?? 0)
         continue
       }
-      if (luck < 0.28) {
+      if (luck < 0.32) {
         await this.#diskFull()
         continue
       }
-      if (luck < 0.36) await this.#diskFails()
-      else if (luck < 0.42) {
+      if (luck < 0.4) await this.#diskFails()
+      else if (luck < 0.46) {
         await this.#engine.stop()
         this.tally.stops++
       } else {
@@ -234,6 +232,13 @@ class Run {
     this.#engine.start(this.#workers())
     this.#mayFail = false
     return again
+  }
+
+  /** Half of them while a commit is on its way: it may arrive when the next one has taken over. */
+  async #killWorker(slot: number): Promise<void> {
+    const patience = this.#random.chance(0.7) ? 10_000 : 0
+    for (let waited = 0; waited < patience && this.#engine.phase(slot) !== 'committing'; waited++) await this.#sleep(0.01)
+    this.tally.workerKills += this.#engine.killWorker(slot) ? 1 : 0
   }
 
   /** There is hardly any space left, for a while. */
