@@ -101,6 +101,7 @@ export class Engine {
       boards: boardsOf(admitted.plans),
       attach: () => host.attach(),
       onMessage: (slot, message) => this.#onMessage(slot, message),
+      onGone: (slot) => this.ingest.lost(slot),
       onUnstoppable: (error) => this.#failed(error),
       onDeath: (slot, error, restart) => {
         const { inMs, skip } = restart
@@ -108,7 +109,6 @@ export class Engine {
           { code: error.code, worker: slot, restartInMs: inMs, skip },
           error.message,
         )
-        this.ingest.lost(slot, error)
       },
     })
     this.reports = new Reports(env, config.workers, (slot, message) =>
@@ -170,8 +170,27 @@ export class Engine {
     return this.#steer(target, (slot, task) => this.pool.pause(slot, task))
   }
 
+  /** Lets paused and failed tasks go on; those of a pipeline that failed as a whole begin again in new workers. */
   resume(target: string): string[] {
-    return this.#steer(target, (slot, task) => this.pool.resume(slot, task))
+    const stopped = this.#pipelines.filter(
+      ({ state, name }) => state === 'failed' && this.#runs(name),
+    )
+    const slots = new Set<number>()
+    const tasks = this.#steer(target, (slot, task) => {
+      this.pool.resume(slot, task)
+      if (stopped.some(({ name }) => task.startsWith(`${name}/`))) slots.add(slot)
+    })
+    for (const slot of slots) this.pool.renew(slot)
+    const meant = stopped.filter(({ name }) => tasks.some((task) => task.startsWith(`${name}/`)))
+    this.#pipelines = this.#pipelines.map((pipeline) =>
+      meant.includes(pipeline) ? { ...pipeline, state: 'running', error: undefined } : pipeline,
+    )
+    return tasks
+  }
+
+  /** Whether the pipeline was admitted: one that never loaded has nothing to resume. */
+  #runs(pipeline: string): boolean {
+    return this.plans.some((plan) => plan.pipeline === pipeline)
   }
 
   /** Ends workers after a last commit, then the log. The front must have stopped before. */

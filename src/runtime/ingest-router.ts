@@ -89,13 +89,10 @@ export class IngestRouter {
   }
 
   /** The worker is gone: whether it had committed what it was given, nobody can say, so the same is to be sent again. */
-  lost(slot: number, error: MillraceError): void {
-    const unavailable = new MillraceError(
-      'MR6005',
-      `${error.code}: the worker that held these events is gone.`,
-    )
+  lost(slot: number): void {
+    const gone = new MillraceError('MR6005', 'The worker that held these events is gone.')
     for (const [id, pending] of this.#pending) {
-      if (pending.slot === slot) this.answered(id, errorAnswer(unavailable))
+      if (pending.slot === slot) this.answered(id, errorAnswer(gone))
     }
   }
 }

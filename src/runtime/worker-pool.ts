@@ -22,7 +22,9 @@ export interface PoolOptions {
   /** A new client of the log thread. */
   readonly attach: () => MessagePort
   readonly onMessage: (slot: number, message: FromWorker) => void
-  /** The worker is gone, and everything it was asked without an answer. Called before its replacement is started. */
+  /** A worker ended, for whatever reason: what it was asked without an answer is gone with it. */
+  readonly onGone: (slot: number) => void
+  /** A worker ended that should not have. Called after `onGone`, before its replacement is started. */
   readonly onDeath: (slot: number, error: MillraceError, restart: Restart) => void
   /** A worker that was told to end goes on all the same: nothing short of the end of the process helps. */
   readonly onUnstoppable: (error: MillraceError) => void
@@ -42,6 +44,8 @@ interface Slot {
   restarts: number
   lastError: MillraceError | undefined
   cancelRestart: () => void
+  /** It was told to end so that another can begin. */
+  renewing: boolean
   /** Resolves `stop` of this slot. */
   gone: (() => void) | undefined
 }
@@ -96,6 +100,14 @@ export class WorkerPool {
   resume(slot: number, task: string): void {
     this.#paused.delete(task)
     this.post(slot, { type: 'resume', task })
+  }
+
+  /** Starts a worker anew after its last commit: runners that stopped for good begin again with it. */
+  renew(slot: number): void {
+    const found = this.#slots[slot]
+    if (found === undefined || !this.post(slot, { type: 'stop' })) return
+    found.renewing = true
+    found.state = 'starting'
   }
 
   status(): WorkerStatus[] {
@@ -169,8 +181,14 @@ export class WorkerPool {
 
   #exited(slot: Slot): void {
     slot.thread = undefined
+    this.#options.onGone(slot.number)
     slot.gone?.()
     if (this.#stopping) return
+    if (slot.renewing) {
+      slot.renewing = false
+      this.#spawn(slot)
+      return
+    }
     const now = this.#options.env.clock.monotonic()
     const cause = causeOf(slot.error, slot.ended)
     const { task, offset } = readBeat(slot.beat)
@@ -235,6 +253,7 @@ function newSlot(number: number): Slot {
     restarts: 0,
     lastError: undefined,
     cancelRestart: () => {},
+    renewing: false,
     gone: undefined,
   }
 }

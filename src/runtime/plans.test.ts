@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest'
+import { pipeline } from '../pipeline/pipeline.ts'
+import { planOf } from '../plan/index.ts'
+import { openEmbeddedLog } from '../log/embedded/index.ts'
+import { Simulation } from '../testing/index.ts'
+import { admitPlans, createTopics, readPlans, savePlans } from './plans.ts'
+
+const planned = (name: string, topic: string, key: 'a' | 'b') => ({
+  url: `file:///${name}.ts`,
+  plan: planOf(
+    pipeline(name, (p) => {
+      const properties = { a: { type: 'string' }, b: { type: 'string' } } as const
+      p.stream(topic, {
+        schema: { type: 'object', properties, required: ['a', 'b'] } as const,
+        key,
+      })
+    }),
+  ),
+})
+
+describe('admitting plans', () => {
+  it('refuses a second pipeline of one name and one that contradicts another, each alone', () => {
+    const clash = planned('three', 'orders', 'b')
+    const { plans, pipelines } = admitPlans([
+      planned('one', 'orders', 'a'),
+      planned('one', 'other', 'a'),
+      planned('two', 'orders', 'a'),
+      clash,
+    ])
+    expect(plans.map((plan) => plan.pipeline)).toEqual(['one', 'two'])
+    expect(pipelines.map(({ state, error }) => error?.code ?? state)).toEqual([
+      'running',
+      'MR3021',
+      'running',
+      'MR3020',
+    ])
+  })
+
+  it('leaves out the pipelines whose topic exists with another shape, and creates the rest', async () => {
+    const simulation = new Simulation({ seed: 'plans' })
+    const env = simulation.env('engine')
+    let done = false
+    const work = async (): Promise<void> => {
+      const log = await openEmbeddedLog({ env, directory: '/data' })
+      await log.topics.create({ name: 'orders', kind: 'user', partitions: 16 })
+      const admitted = await createTopics(
+        log,
+        admitPlans([planned('one', 'orders', 'a'), planned('two', 'other', 'a')]),
+      )
+      expect(admitted.pipelines).toMatchObject([
+        { name: 'one', state: 'failed', error: { kind: 'conflict' } },
+        { name: 'two', state: 'running' },
+      ])
+      expect(admitted.modules.map((module) => module.pipeline)).toEqual(['two'])
+      expect((await log.topics.list()).map(({ name }) => name)).toContain('other')
+      expect(readPlans(env, '/data')).toEqual([])
+      savePlans(env, '/data', admitted.plans)
+      savePlans(env, '/data', admitted.plans)
+      expect(readPlans(env, '/data')).toEqual(JSON.parse(JSON.stringify(admitted.plans)))
+      await log.stop()
+    }
+    const ended = work().finally(() => (done = true))
+    await simulation.runUntil(() => done)
+    await ended
+  })
+})
