@@ -48,6 +48,7 @@ describe('the command line', () => {
   it('refuses values with what they may be', async () => {
     expect(await refusal('run', 'p.ts', '--workers', '0')).toContain('a whole number from 1 to 64')
     expect(await refusal('run', 'p.ts', '--port', '99999')).toContain('from 0 to 65535')
+    expect(await refusal('dlq', 'drop', 'shop', '1', 'x')).toContain('a whole number from 0')
     expect(await refusal('run', 'p.ts', '--watchdog', '5')).toContain('500ms, 30s, 5m, 12h or 7d')
     expect(await refusal('topics', 'create', 't', '--retention-size', 'big')).toContain(
       'KB, MB or GB',

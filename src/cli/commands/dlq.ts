@@ -44,7 +44,9 @@ function addReading(dlq: Command, { output }: Surroundings): void {
           ['LETTER', 'STAGE', 'OPERATOR', 'CODE', 'MESSAGE'],
           found.letters.map((one) => [
             one.letter,
-            ...['stage', 'operator', 'code', 'message'].map((name) => short(one[name])),
+            ...['stage', 'operator', 'code'].map((name) => short(one[name])),
+            // The code has a column of its own.
+            short(one['message']).replace(`${short(one['code'])}: `, ''),
           ]),
         )
         if (found.open > found.letters.length) output.note(`${found.open} letters are open in all.`)
@@ -81,7 +83,7 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
       .command(how)
       .description(about[how])
       .argument('<pipeline>')
-      .argument('[letters...]', 'their numbers in the list')
+      .argument('[letters...]', 'their numbers in the list', letterNumbers, [])
       .option('-d, --data-dir <directory>', 'the data directory', '.millrace')
       .option('--all', 'every open letter of the pipeline')
       .option('--json', 'print JSON')
@@ -89,8 +91,7 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
         'after',
         `\nExamples:\n  $ millrace dlq ${how} shop 17 18\n  $ millrace dlq ${how} shop --all`,
       )
-      .action(async (pipeline, letters, options) => {
-        const offsets = letters.map(wholeNumber(0))
+      .action(async (pipeline, offsets, options) => {
         if (offsets.length === 0 && options.all !== true) {
           throw new MillraceError('MR6002', 'Neither letters nor --all are given.')
         }
@@ -101,10 +102,15 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
         if (options.json === true) output.json(answer)
         else
           output.line(
-            `${(answer as { done: number }).done} letters ${how === 'replay' ? 'replayed' : 'dropped'}.`,
+            `${how === 'replay' ? 'Replayed' : 'Dropped'}: ${(answer as { done: number }).done}`,
           )
       })
   }
+}
+
+/** For commander: one more number to those before it. */
+function letterNumbers(text: string, before: readonly number[]): readonly number[] {
+  return [...before, wholeNumber(0)(text)]
 }
 
 /** Messages can hold user data: one line of bounded length, without control characters. */
