@@ -92,6 +92,39 @@ describe('user code', { timeout: 90_000 }, () => {
     })
     expect((await lettersOf(engine)).letters.map(({ raw }) => raw)).toEqual(['{"n":2}'])
   })
+
+  it('with more state than its limit stops its task with a code that names it; other pipelines go on', async () => {
+    await using place = new Place()
+    const url = place.pipeline(
+      'trial',
+      `
+  const rows = p.stream('in', { schema: Type.Object({ n: Type.Number(), t: Type.Number() }), key: 'n', time: 't', partitions: 1 })
+  rows.window(tumbling('1h')).aggregate('counts', { seen: count() }).to(p.topic('counted', { partitions: 1 }))
+`,
+      `{ state: '64KB' }`,
+    )
+    const other = place.pipeline(
+      'other',
+      `p.stream('more', { schema: Type.Object({}) }).to(p.topic('copied', { partitions: 1 }))`,
+    )
+    const engine = await place.start([url, other], { workers: 1 })
+    await engine.ready
+    const t = Date.UTC(2026, 0, 1)
+    await engine.produce(
+      'in',
+      Array.from({ length: 5_000 }, (_, n) => ({ n, t })),
+    )
+    const reasons = await until(
+      async () => ((await ask(engine, '/readyz')) as { reasons: string[] }).reasons,
+      (found) => found.length > 0,
+    )
+    expect(reasons.join()).toMatch(/trial\/[a-z]+\/0 is failed: MR40\d\d: .*65,?536/)
+    await engine.produce('more', [{}, {}])
+    await until(
+      () => records(engine, 'copied'),
+      (count) => count === 2,
+    )
+  })
 })
 
 /** Letters can be dropped one by one, and all the rest replayed: to the operator that failed, which fails again. */
