@@ -702,7 +702,7 @@ export const errorTable = {
   MR6011: {
     kind: 'invalid',
     title: 'The request does not say what is needed',
-    advice: 'See `docs/reference/cli.md`.',
+    advice: 'The message says what. `docs/reference/http.md` and `docs/reference/cli.md` have all parameters.',
     status: 400,
   },
   MR6012: {
