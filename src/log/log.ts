@@ -43,29 +43,31 @@ export interface PartitionOffsets {
   readonly next: number
 }
 
-/** Where a group stands in one partition. Records below `offset` are done. `meta` is the group's own (≤ 16 KiB). */
-export interface Position {
+export interface Place {
   readonly topic: string
   readonly partition: number
-  readonly offset: number
-  readonly meta: string
 }
 
 /** Blocks are never cut: the first one read may begin below `offset`, and the reader leaves those records out. */
-export interface ReadFrom {
-  readonly topic: string
-  readonly partition: number
+export interface ReadFrom extends Place {
   readonly offset: number
 }
 
-export interface Block {
+/** Where a group stands in one partition. Records below `offset` are done. `meta` is the group's own (≤ 16 KiB). */
+export interface Position extends ReadFrom {
+  readonly meta: string
+}
+
+/** What a commit says of one `append`. */
+export interface Appended extends Place {
+  readonly baseOffset: number
+  readonly nextOffset: number
+}
+
+export interface Block extends Appended {
   readonly result: 'block'
   /** `records`: see block.ts. `control`: a watermark of one upstream task, internal topics only. `state`: changelog entries. */
   readonly kind: 'records' | 'control' | 'state'
-  readonly topic: string
-  readonly partition: number
-  readonly baseOffset: number
-  readonly nextOffset: number
   readonly count: number
   /** Log sequence number of the commit it came with. */
   readonly lsn: number
@@ -79,12 +81,7 @@ export type ReadResult =
   /** The next block does not fit beside what the arena holds: reset it and call again. */
   | { readonly result: 'arena-full' }
   /** Retention removed what the reader should read next; the reader goes on only after `seek`. */
-  | {
-      readonly result: 'gone'
-      readonly topic: string
-      readonly partition: number
-      readonly earliest: number
-    }
+  | (Place & { readonly result: 'gone'; readonly earliest: number })
   | { readonly result: 'corrupt'; readonly error: MillraceError }
 
 export interface Reader {
@@ -105,20 +102,13 @@ export type CommitResult =
       readonly outcome: 'committed'
       readonly lsn: number
       readonly commitNumber: number
+      /** One per `append`, in that order. */
       readonly appended: readonly Appended[]
     }
   /** Fenced, full (disk), closed: nothing was written. What was staged is dropped. */
   | { readonly outcome: 'refused'; readonly error: MillraceError }
   /** The writer is poisoned. */
   | { readonly outcome: 'unknown'; readonly error: MillraceError }
-
-/** One per `append`, in that order. */
-export interface Appended {
-  readonly topic: string
-  readonly partition: number
-  readonly baseOffset: number
-  readonly nextOffset: number
-}
 
 export interface Writer {
   readonly owner: string
