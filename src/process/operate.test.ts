@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest'
+import type { PipelineDefinition } from '../index.ts'
+import { pipeline, sum, tumbling } from '../index.ts'
+import { StageWorld } from '../../tests/support/stage-world.ts'
+import type { Row } from './stage.fixture.ts'
+import { base, Event, ran, row, withMap } from './stage.fixture.ts'
+
+describe('operating a stage', () => {
+  test('a paused task stands still at a batch boundary, loses nothing, and repeats nothing', async () => {
+    const world = new StageWorld(withMap((e) => ({ n: e.n })))
+    const each = (fn: (runner: StageWorld['workers'][number]['runners'][number]) => void): void => {
+      for (const { runners } of world.workers) runners.forEach(fn)
+    }
+    await world.produce('events', [row('k0', 1), row('k1', 1)])
+    await world.drain()
+    each((runner) => runner.pause('p/events/1'))
+    await world.produce('events', [row('k0', 2), row('k1', 2)])
+    await world.drain()
+    expect(world.reports().map(({ status, lag }) => [status, lag])).toEqual([
+      ['running', 0],
+      ['paused', 1],
+    ])
+    each((runner) => runner.resume('p/events/1'))
+    each((runner) => runner.pause('p/events/0'))
+    each((runner) => runner.resume('p/events/0'))
+    await world.produce('events', [row('k0', 3), row('k1', 3)])
+    await world.drain()
+    const out = (await world.read('out')).map(({ value, key }) => `${key} ${(value as Row).n}`)
+    expect(out.toSorted()).toEqual(['k0 1', 'k0 2', 'k0 3', 'k1 1', 'k1 2', 'k1 3'])
+  })
+
+  test('a task that retention overtook stops; resumed, it counts the gap and goes on', async () => {
+    const world = new StageWorld(
+      withMap((e) => ({ n: e.n })),
+      { paused: ['p/events/1'] },
+    )
+    await world.produce('events', [row('k0', 1), row('k1', 1), row('k1', 2)])
+    await world.drain()
+    world.memory.cut('events', 1, 2)
+    await world.produce('events', [row('k0', 2), row('k1', 3)])
+    for (const { runners } of world.workers)
+      for (const runner of runners) runner.resume('p/events/1')
+    await world.drain()
+    expect(world.reports()).toMatchObject([
+      { status: 'running' },
+      { status: 'behind-retention', error: { code: 'MR4012' } },
+    ])
+    for (const { runners } of world.workers)
+      for (const runner of runners) runner.resume('p/events/1')
+    await world.drain()
+    expect(world.reports()[1]).toMatchObject({
+      status: 'running',
+      counters: { read: 3, expired: 2, processed: 1 },
+    })
+    expect((await world.read('out')).map(({ value }) => (value as Row).n)).toEqual([1, 2, 3])
+  })
+
+  test('careful mode says each record before it is worked on; a blamed one becomes a dead letter unseen', async () => {
+    const marks: string[] = []
+    const mark = (task: string | undefined, offset: number | undefined): void =>
+      void marks.push(`${task} ${offset}`)
+    const seen: number[] = []
+    const definition = withMap((e) => {
+      marks.push(`call ${e.n}`)
+      seen.push(e.n)
+      return { n: e.n }
+    })
+    const skip = [{ task: 'p/events/0', offset: 1 }]
+    const { letters, out } = await ran(definition, [row('k0', 1), row('k0', 2), row('k0', 3)], {
+      careful: true,
+      mark,
+      skip,
+    })
+    expect(seen).toEqual([1, 3])
+    expect(out).toEqual([{ n: 1 }, { n: 3 }])
+    expect(letters).toMatchObject([{ code: 'MR4009', offset: 1, raw: '{"id":"k0","n":2}' }])
+    expect(marks.indexOf('call 3')).toBe(marks.indexOf('p/events/0 2') + 1)
+  })
+
+  test('where a stage begins at the latest record, a crash before the first record does not move the beginning', async () => {
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id', start: 'latest' })
+        .map((e) => ({ n: e.n }))
+        .to(p.topic('out'))
+    })
+    const at0 = (n: number) => ({ ...row('k0', n), partition: 0 })
+    const world = new StageWorld(definition)
+    await world.produce('events', [at0(1)])
+    await world.drain()
+    world.crash(world.workers[0]!)
+    await world.produce('events', [at0(2)])
+    world.start(1)
+    await world.drain()
+    expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 2 }])
+  })
+})
+
+describe('a stage that begins where another pipeline left off', () => {
+  const make = (fields: 'one' | 'two', size: '1s' | '2s' = '1s'): PipelineDefinition =>
+    pipeline('p', { partitions: 1 }, (p) => {
+      const windows = p
+        .stream('events', { schema: Event, key: 'id' })
+        .keyBy('id')
+        .window(tumbling(size))
+      const out =
+        fields === 'one'
+          ? windows.aggregate('out', { a: sum('n') })
+          : windows.aggregate('out', { b: sum('n') })
+      out.to(p.topic('out'))
+    })
+  const reopened = async (definition: PipelineDefinition): Promise<StageWorld> => {
+    const { world } = await ran(make('one'), [{ ...row('k0', 1), partition: 0 }])
+    return new StageWorld(definition, { log: world.log })
+  }
+
+  test('keeps windows that mean the same', async () => {
+    const world = await reopened(make('one'))
+    await world.drain()
+    expect(world.reports()).toMatchObject([{ stateKeys: 2 }])
+  })
+
+  test.each([
+    ['other fields', make('two')],
+    ['another size', make('one', '2s')],
+  ])('refuses windows of %s with a code', async (_, definition) => {
+    const world = await reopened(definition)
+    await expect(world.drain()).rejects.toMatchObject({ code: 'MR4016' })
+  })
+
+  test('refuses a position behind the end of the topic', async () => {
+    const world = await reopened(make('one'))
+    const writer = await world.log.open('other')
+    writer.position('p/events', { topic: 'events', partition: 0, offset: 99, meta: '' })
+    await writer.commit()
+    await expect(world.drain()).rejects.toMatchObject({ code: 'MR4017' })
+  })
+})
