@@ -165,6 +165,12 @@ export class Lane {
     return this.lag === 0 && !this.inFlight && this.trouble === undefined
   }
 
+  /** Before it is placed: lets `reader.wait` know what was seen, so that it waits for more. */
+  glance(): void {
+    this.#arena.reset()
+    this.reader.next(this.#arena)
+  }
+
   /** After an operator's word: what stood in the way may be gone. */
   retry(): void {
     this.trouble = undefined

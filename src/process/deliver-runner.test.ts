@@ -3,7 +3,7 @@ import { MillraceError } from '../errors.ts'
 import { memory } from '../sinks/index.ts'
 import type { Sink } from '../sinks/index.ts'
 import { encodeReplay } from './dead-letters.ts'
-import { replayOf } from './deliver-runner.ts'
+import { DeliverRunner, replayOf } from './deliver-runner.ts'
 import { range, row, rowsOf, topic, World } from './deliver.suite.ts'
 import { runWorker } from './worker.ts'
 
@@ -304,6 +304,32 @@ describe('a dead letter that is replayed', () => {
     await world.produce(1, [row(5)])
     await world.until(world.delivered('out', 5))
     expect(sink.rows.map((r) => r['n'])).toEqual([1, 4, 2, 5])
+    await world.halt()
+  })
+
+  test('with nothing to do neither runner takes any time', async () => {
+    const world = new World()
+    await world.start()
+    const spec = { name: 'shop.out.replay', kind: 'internal', partitions: 1 } as const
+    await world.inTime(world.log!.topics.create(spec))
+    const options = world.options(world.log!, 'out', memory())
+    const runners = [new DeliverRunner(options), replayOf(options)!]
+    const { env, log, stop } = world
+    let beats = 0
+    const onBeat = (): void => void beats++
+    world.ended = runWorker({
+      env,
+      log: log!,
+      owner: 'worker',
+      runners,
+      onBeat,
+      signal: stop.signal,
+    })
+    await world.produce(0, [row(1)])
+    await world.simulation.advance(1_000)
+    const before = beats
+    await world.simulation.advance(10_000)
+    expect(beats - before).toBeLessThan(20)
     await world.halt()
   })
 

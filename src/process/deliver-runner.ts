@@ -75,6 +75,7 @@ export class DeliverRunner implements Runner {
   #first = 0
   /** Failures of the link after which retention was looked at. */
   #checkedFailures = 0
+  #awake = false
   #woken = false
   #wake: (() => void) | undefined
 
@@ -122,7 +123,12 @@ export class DeliverRunner implements Runner {
 
   step(budget: StepBudget): StepResult {
     const link = this.#link
-    if (link === undefined || this.#asleep()) return 'idle'
+    if (link === undefined) return 'idle'
+    if (this.#asleep()) {
+      for (const lane of this.#lanes) lane.glance()
+      if (this.#asleep()) return 'idle'
+    }
+    this.#awake = true
     let worked = this.#heed(link)
     const opened = link.step()
     if (opened !== undefined) {
@@ -188,6 +194,7 @@ export class DeliverRunner implements Runner {
 
   reset(): void {
     void this.#link?.close()
+    this.#awake = false
     for (const lane of this.#lanes) lane.reader.close()
     this.#lanes = []
   }
@@ -279,7 +286,7 @@ export class DeliverRunner implements Runner {
 
   /** Most sinks never get a letter back: they need no second connection until they do. */
   #asleep(): boolean {
-    return this.#options.replays === true && this.#lanes.every((lane) => lane.quiet)
+    return this.#options.replays === true && !this.#awake && this.#lanes.every((lane) => lane.quiet)
   }
 
   #place(lane: Lane): void {
