@@ -3,7 +3,7 @@ import type { PipelineDefinition } from '../index.ts'
 import { pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
 import type { Row } from './stage.fixture.ts'
-import { base, Event, ran, row, withMap } from './stage.fixture.ts'
+import { Event, ran, row, withMap } from './stage.fixture.ts'
 
 describe('operating a stage', () => {
   test('a paused task stands still at a batch boundary, loses nothing, and repeats nothing', async () => {
