@@ -141,6 +141,49 @@ describe('a deliver task', () => {
     await world.halt()
   })
 
+  test('while as many deliveries as may be are under way, it waits for one of them to end', async () => {
+    const world = new World()
+    await world.start()
+    const wide = { name: 'wide', kind: 'internal', partitions: 12 } as const
+    await world.inTime(world.log!.topics.create(wide))
+    for (let partition = 0; partition < 12; partition++)
+      await world.produceTo('wide', partition, [row(partition)])
+    const waiting: (() => void)[] = []
+    const slow: Sink = {
+      ...memory(),
+      guarantee: 'at-least-once',
+      open: async () => ({
+        deliver: () => new Promise((resolve) => waiting.push(() => resolve([]))),
+        close: async () => {},
+      }),
+    }
+    const options = world.options(world.log!, 'out', slow)
+    const plan = { ...options.plan, topic: 'wide', partitions: 12 }
+    world.runners = [new DeliverRunner({ ...options, plan, partitions: range(0, 12) })]
+    const { env, log, stop, runners } = world
+    let beats = 0
+    const onBeat = (): void => void beats++
+    world.ended = runWorker({
+      env,
+      log: log!,
+      owner: 'worker',
+      runners,
+      onBeat,
+      signal: stop.signal,
+    })
+    await world.until(() => waiting.length === 8)
+    const before = beats
+    await world.simulation.advance(10_000)
+    expect(waiting).toHaveLength(8)
+    expect(beats - before).toBeLessThan(20)
+    for (let ended = 0; ended < 12; ended++) {
+      await world.until(() => waiting.length > ended)
+      waiting[ended]!()
+    }
+    await world.until(world.delivered('out', 12))
+    await world.halt()
+  })
+
   test('failures are spaced out with jitter, and the wait the sink asks for is kept', async () => {
     const world = new World()
     await world.start()

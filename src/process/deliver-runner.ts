@@ -213,7 +213,10 @@ export class DeliverRunner implements Runner {
         stop.signal.addEventListener('abort', () => resolve(), { once: true })
       }),
     ]
-    if (this.#link?.isOpen === true || this.#asleep()) {
+    const link = this.#link
+    // With all hands full only a delivery that ends makes a difference, whatever there is to read.
+    const free = link?.isOpen === true && link.underWay < limits.deliverInFlight
+    if (free || this.#asleep()) {
       for (const lane of this.#lanes) {
         if (!lane.busy && !lane.paused && lane.trouble === undefined)
           news.push(lane.reader.wait(stop.signal))
