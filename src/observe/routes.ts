@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
 import type { Facts } from './metrics.ts'
-import { metricsText } from './prometheus.ts'
 
 export interface ObserveContext {
   readonly gather: () => Promise<Facts>
@@ -11,6 +10,8 @@ export interface ObserveContext {
 /** `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (everything runs, or what does not and why). */
 export function observeRoutes(app: FastifyInstance, context: ObserveContext): void {
   app.get('/metrics', async (_request, reply) => {
+    // Loaded at the first scrape: it costs a start more than everything else that main needs.
+    const { metricsText } = await import('./prometheus.ts')
     return reply
       .type('text/plain; version=0.0.4; charset=utf-8')
       .send(await metricsText(await context.gather()))
