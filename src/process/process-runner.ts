@@ -66,6 +66,9 @@ export class ProcessRunner implements Runner {
   readonly #paused: Set<string>
   #open: Open | undefined
   #staged = false
+  /** A task was resumed since the last step: what it left unread makes no reader stir. */
+  #resumed = false
+  #wake: (() => void) | undefined
   /** The last piece of work was closing windows. */
   #closing = false
   /** Records worked on between two looks at what is staged. */
@@ -114,6 +117,7 @@ export class ProcessRunner implements Runner {
   step(budget: StepBudget): StepResult {
     const open = this.#opened()
     assert(!this.#staged, 'no step between stage and committed')
+    this.#resumed = false
     const worked = this.#work(open, budget)
     this.#dropFailed(open)
     open.fates.resting()
@@ -171,7 +175,9 @@ export class ProcessRunner implements Runner {
   }
 
   wait(signal: AbortSignal): Promise<void> {
-    return this.#opened().reader.wait(signal)
+    if (this.#resumed) return Promise.resolve()
+    const resumed = new Promise<void>((resolve) => (this.#wake = resolve))
+    return Promise.race([this.#opened().reader.wait(signal), resumed])
   }
 
   /** Stops at the batch boundary where the task stands; what it staged is still committed. */
@@ -192,6 +198,8 @@ export class ProcessRunner implements Runner {
     this.#seek(open, task)
     task.status = 'running'
     task.error = undefined
+    this.#resumed = true
+    this.#wake?.()
   }
 
   report(): readonly TaskReport[] {

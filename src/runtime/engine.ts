@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads'
+import { DiskError } from '../core/env/env.ts'
 import type { Env } from '../core/env/env.ts'
 import { portOf } from '../core/port.ts'
 import { MillraceError } from '../errors.ts'
@@ -25,6 +26,7 @@ import { Snapshots } from './snapshots.ts'
 import type { EngineStatus } from './status.ts'
 import { notReadyReasons, tasksMeant } from './status-of.ts'
 import { cacheDirOf } from './threads.ts'
+import { Watch } from './watch.ts'
 import { loadTimeout, WorkerPool } from './worker-pool.ts'
 
 export interface EngineInputs {
@@ -54,6 +56,7 @@ export class Engine {
   readonly ended: Promise<MillraceError | undefined>
   readonly #host: LogHost
   readonly #snapshots: Snapshots
+  readonly #watch: Watch
   #pipelines: Admitted['pipelines']
   readonly #startedAt: number
   readonly #ready = deferred<void>()
@@ -76,7 +79,7 @@ export class Engine {
       return new Engine(inputs, host, log, admitted)
     } catch (error) {
       await host.close()
-      throw error
+      throw error instanceof DiskError ? unusable(error) : error
     }
   }
 
@@ -124,6 +127,12 @@ export class Engine {
     this.#snapshots = new Snapshots(env, inputs.logger, config.dataDir, this.merged, () =>
       host.attach(),
     )
+    this.#watch = new Watch({
+      env,
+      logger: inputs.logger,
+      workers: () => this.pool.status(),
+      tasks: () => this.reports.tasks(),
+    })
     void host.ended.then((error) => this.#logEnded(error))
   }
 
@@ -139,7 +148,9 @@ export class Engine {
   run(url: string): void {
     this.#url = url
     this.pool.start()
-    this.#snapshots.start()
+    this.#watch.start()
+    const pipelines = this.plans.map(({ pipeline }) => pipeline)
+    this.inputs.logger.info({ url, pipelines }, `Started at ${url}.`)
   }
 
   attachLog(): MessagePort {
@@ -200,8 +211,10 @@ export class Engine {
       return
     }
     this.#state = 'stopping'
+    this.#watch.stop()
     await Promise.all([this.pool.stop(stopGraceMs), this.#snapshots.stop()])
     await this.#host.close()
+    this.inputs.logger.info({}, 'Stopped.')
     this.#finish('stopped', undefined)
   }
 
@@ -227,6 +240,8 @@ export class Engine {
       if (this.pool.status().every(({ state }) => state === 'running')) {
         this.#state = 'ready'
         this.#ready.resolve()
+        // Not before: at the start the workers need the processor more.
+        this.#snapshots.start()
       }
     } else if (message.type === 'ingested') {
       this.ingest.answered(message.id, message.answer)
@@ -264,12 +279,20 @@ export class Engine {
 
   #finish(state: 'stopped' | 'failed', error: MillraceError | undefined): void {
     this.#state = state
+    this.#watch.stop()
     this.#ready.reject(
       error ?? new MillraceError('MR6004', 'The engine was stopped before it was ready.'),
     )
     this.#ready.promise.catch(() => undefined)
     this.#end.resolve(error)
   }
+}
+
+/** The log itself opened; what else the engine keeps in its directory cannot be written. */
+function unusable(error: DiskError): MillraceError {
+  const full = error.code === 'ENOSPC' || error.code === 'EDQUOT'
+  const what = `${error.path} cannot be written (${error.operation}: ${error.code}).`
+  return new MillraceError(full ? 'MR2007' : 'MR2015', what, { cause: error })
 }
 
 /** One board per stage: a restarted worker finds what the others know. */

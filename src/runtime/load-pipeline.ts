@@ -1,6 +1,6 @@
 import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, reviveError } from '../errors.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 
 /**
@@ -43,8 +43,8 @@ function isPipeline(value: unknown): value is PipelineDefinition {
 
 /** Says which of the user's mistakes an import error is. */
 export function loadError(url: string, error: unknown): MillraceError {
-  if (error instanceof MillraceError) return error
   const file = fileOf(url)
+  if (error instanceof MillraceError) return inFile(file, error)
   const code = property(error, 'code')
   const text = plainly(error instanceof Error ? error.message : String(error))
   if (code === 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX') {
@@ -57,6 +57,13 @@ export function loadError(url: string, error: unknown): MillraceError {
     return new MillraceError('MR3090', `${file}: ${text}.${excerpt(error)}`, { cause: error })
   }
   return new MillraceError('MR3094', `${file} threw "${text}".${excerpt(error)}`, { cause: error })
+}
+
+/** The functions that pipelines are made with do not know which file calls them. */
+function inFile(file: string, error: MillraceError): MillraceError {
+  if (error.message.includes(file)) return error
+  const message = error.message.replace(/^(MR\d+: )?/, `$1${file}: `)
+  return reviveError({ ...error.toJSON(), message })
 }
 
 /** Node says who imports a module; for the pipeline file itself that is this one, which tells the user nothing. */
@@ -82,6 +89,6 @@ function property(value: unknown, name: string): unknown {
     : undefined
 }
 
-function fileOf(url: string): string {
+export function fileOf(url: string): string {
   return url.startsWith('file:') ? fileURLToPath(url.replace(/[?#].*$/, '')) : url
 }

@@ -50,6 +50,7 @@ it('each mistake in a pipeline file has its code, names the place, and spares th
       const { error } = one as { error: { code: string; message: string } }
       expect(error.code.startsWith(code), `${one.url}: ${JSON.stringify(error)}`).toBe(true)
       expect(error.message).toContain(says)
+      expect(error.message).toContain(join(directory, names[index]!))
     }
     expect(planned.at(-2)).toMatchObject({ error: { code: 'MR3093' } })
     expect(planned.at(-1)).toMatchObject({ plan: { pipeline: 'fine' } })

@@ -1,5 +1,6 @@
 import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
+import { fileOf } from './load-pipeline.ts'
 import type { FromPlanThread, Planned, PlanThreadData } from './messages.ts'
 import { spawnThread } from './threads.ts'
 
@@ -66,6 +67,6 @@ async function onePass(
 
 function failureOf(url: string, why: Error | undefined, timeoutMs: number): MillraceError {
   if (why === undefined)
-    return new MillraceError('MR3095', `${url} had not loaded after ${timeoutMs} ms.`)
-  return new MillraceError('MR3094', `${url}: ${why.message}.`, { cause: why })
+    return new MillraceError('MR3095', `${fileOf(url)} had not loaded after ${timeoutMs} ms.`)
+  return new MillraceError('MR3094', `${fileOf(url)}: ${why.message}.`, { cause: why })
 }

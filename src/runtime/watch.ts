@@ -1,0 +1,69 @@
+import type { Env } from '../core/env/env.ts'
+import type { Logger } from '../observe/logger.ts'
+import type { TaskReport } from '../process/runner.ts'
+import type { WorkerStatus } from './status.ts'
+
+const everyMs = 2_000
+/** Lines of one look: a sink that is down has a task for every partition. */
+const mostLines = 10
+
+export interface WatchOptions {
+  readonly env: Env
+  readonly logger: Logger
+  readonly workers: () => readonly WorkerStatus[]
+  readonly tasks: () => Promise<readonly TaskReport[]>
+}
+
+/** Writes down when a task stops or struggles and when it goes on: whoever reads the log later finds it there. */
+export class Watch {
+  readonly #options: WatchOptions
+  /** What is wrong, by who: as it was written down. */
+  #known = new Map<string, string>()
+  #cancel = (): void => {}
+  #stopped = false
+
+  constructor(options: WatchOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    if (this.#stopped) return
+    this.#cancel = this.#options.env.timers.after(everyMs, () => {
+      void this.look().then(() => this.start())
+    })
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+  }
+
+  async look(): Promise<void> {
+    const { logger, workers, tasks } = this.#options
+    const now = troubles(workers(), await tasks())
+    if (this.#stopped) return
+    const begun = [...now].filter(([who, what]) => this.#known.get(who) !== what)
+    const over = [...this.#known.keys()].filter((who) => !now.has(who))
+    for (const [who, what] of begun.slice(0, mostLines)) logger.warn({}, `${who} ${what}`)
+    for (const who of over.slice(0, mostLines)) logger.info({}, `${who} goes on.`)
+    const unsaid = Math.max(0, begun.length - mostLines) + Math.max(0, over.length - mostLines)
+    if (unsaid > 0) logger.warn({}, `So do ${unsaid} more; /readyz and /metrics tell of all.`)
+    this.#known = now
+  }
+}
+
+function troubles(
+  workers: readonly WorkerStatus[],
+  tasks: readonly TaskReport[],
+): Map<string, string> {
+  const found = new Map<string, string>()
+  for (const { slot, state, phase } of workers) {
+    if (state === 'running' && phase === 'disk full')
+      found.set(`Worker ${slot}`, 'waits for space on the disk.')
+  }
+  for (const { id, status, error } of tasks) {
+    if (status === 'running' || status === 'finished' || status === 'paused') continue
+    found.set(`Task ${id}`, `is ${status}: ${error?.message ?? 'no cause is known'}`)
+  }
+  return found
+}
