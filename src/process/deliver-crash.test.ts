@@ -165,7 +165,7 @@ describe('after crashes at random moments', () => {
             expect(counters.processed + counters.deadLettered).toBe(n)
           },
         ),
-        { numRuns: kind === 'sqlite' ? 15 : 25, endOnFailure: true },
+        { numRuns: kind === 'sqlite' ? 10 : 15, endOnFailure: true },
       )
     },
   )
@@ -210,7 +210,7 @@ function sqliteInline(): { sink: Sink; rows(): unknown[]; remove(): void } {
 function linesOf(world: World): unknown[] {
   const files = [...world.simulation.disk().contents()]
     .filter(([path]) => path.endsWith('.ndjson'))
-    .sort()
+    .sort(([a], [b]) => (a < b ? -1 : 1))
   return files.flatMap(([, bytes]) =>
     new TextDecoder()
       .decode(bytes)

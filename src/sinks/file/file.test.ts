@@ -11,7 +11,9 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 
 /** The lines that another program sees, by partition, in the order of file names; fails on a line that is not whole. */
 function visible(disk: SimulatedDisk, partition: number): unknown[] {
-  const files = [...disk.contents()].filter(([path]) => /\/[^./][^/]*\.ndjson$/.test(path)).sort()
+  const files = [...disk.contents()]
+    .filter(([path]) => /\/[^./][^/]*\.ndjson$/.test(path))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
   const rows: unknown[] = []
   for (const [path, bytes] of files) {
     if (!path.includes(`-out-${partition}-`)) continue
