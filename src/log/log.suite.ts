@@ -455,6 +455,20 @@ function catalog(run: RunLog): void {
       expect(await log.topics.offsetAt('a', 0, Infinity)).toBe(next)
     }))
 
+  test('a topic may change what it says of itself, and keeps its records; its shape may not change', () =>
+    run(async ({ log }) => {
+      const writer = await log.open('w')
+      const { id } = await log.topics.create(topic('a', 2))
+      await put(writer, 'a', 0, 'x')
+      const before = await log.topics.offsets('a')
+      const spec = { ...topic('a', 2), retentionMs: 1e9, labels: { schema: 2 } }
+      expect(await refusalOf(log.topics.create(spec))).toBe('MR2010')
+      await log.topics.create(spec, { change: true })
+      expect(await log.topics.list()).toContainEqual({ ...spec, id })
+      expect(await log.topics.offsets('a')).toEqual(before)
+      expect(await refusalOf(log.topics.create(topic('a', 4), { change: true }))).toBe('MR2010')
+    }))
+
   test('a hold is for topics that are there, and twice the same is once', () =>
     run(async ({ log }) => {
       await log.topics.create(topic('a'))

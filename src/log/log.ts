@@ -129,8 +129,8 @@ export interface Writer {
 
 export interface Topics {
   list(): Promise<readonly TopicInfo[]>
-  /** The same spec again is a no-op; another one for the same name is a conflict error. */
-  create(spec: TopicSpec): Promise<TopicInfo>
+  /** The same spec again is a no-op; another one is a conflict, with `change` only where kind or partitions are others. */
+  create(spec: TopicSpec, how?: { readonly change: boolean }): Promise<TopicInfo>
   delete(name: string): Promise<void>
   offsets(name: string): Promise<readonly PartitionOffsets[]>
   /** The first offset whose block was appended at or after `timeMs`; the next offset where there is none. */

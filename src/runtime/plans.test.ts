@@ -36,6 +36,46 @@ describe('admitting plans', () => {
     ])
   })
 
+  it('lets a pipeline change schema and retention of its topics, and not their key', async () => {
+    const define = (key: 'a' | 'b', field: string, time: '1d' | '2d') => {
+      const properties = { a: { type: 'string' }, b: { type: 'string' }, [field]: {} }
+      const schema = { type: 'object', properties, required: ['a', 'b'] }
+      const plan = planOf(
+        pipeline('one', (p) => {
+          p.stream('orders', { schema, key, retention: { time } })
+        }),
+      )
+      return admitPlans([{ url: 'file:///one.ts', plan }])
+    }
+    const simulation = new Simulation({ seed: 'changes' })
+    const env = simulation.env('engine')
+    let done = false
+    const work = async (): Promise<void> => {
+      const log = await openEmbeddedLog({ env, directory: '/data' })
+      const states = []
+      for (const admitted of [
+        define('a', 'c', '1d'),
+        define('a', 'd', '2d'),
+        define('b', 'd', '2d'),
+      ]) {
+        const { pipelines } = await createTopics(log, admitted)
+        states.push(pipelines[0]?.error?.message ?? pipelines[0]?.state)
+      }
+      expect(states).toEqual([
+        'running',
+        'running',
+        expect.stringContaining('made with the key a and would have the key b'),
+      ])
+      const orders = (await log.topics.list()).find(({ name }) => name === 'orders')
+      expect(orders).toMatchObject({ retentionMs: 2 * 86_400_000 })
+      expect(JSON.stringify(orders?.labels)).toContain('"d"')
+      await log.stop()
+    }
+    const ended = work().finally(() => (done = true))
+    await simulation.runUntil(() => done)
+    await ended
+  })
+
   it('leaves out the pipelines whose topic exists with another shape, and creates the rest', async () => {
     const simulation = new Simulation({ seed: 'plans' })
     const env = simulation.env('engine')

@@ -1,6 +1,6 @@
 import type { Env } from '../core/env/env.ts'
 import { MillraceError, reviveError } from '../errors.ts'
-import type { Log } from '../log/log.ts'
+import type { Log, TopicSpec } from '../log/log.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Planned } from './messages.ts'
@@ -48,12 +48,17 @@ export function admitPlans(planned: readonly Planned[]): Admitted {
   return { plans, modules, pipelines }
 }
 
-/** Creates what the plans need and is not there. A pipeline whose topics cannot be had is left out, alone. */
+/**
+ * Creates what the plans need and is not there; schema and retention of what is there become those of the plans. A pipeline
+ * whose topics cannot be had is left out, alone.
+ */
 export async function createTopics(log: Log, admitted: Admitted): Promise<Admitted> {
   const failed = new Map<string, unknown>()
+  const there = new Map((await log.topics.list()).map((topic) => [topic.name, topic]))
   for (const { role: _, ...spec } of mergePlans(admitted.plans).topics) {
     try {
-      await log.topics.create(spec)
+      checkSameKey(spec, there.get(spec.name))
+      await log.topics.create(spec, { change: true })
     } catch (error) {
       const users = admitted.plans.filter(({ topics }) =>
         topics.some(({ name }) => name === spec.name),
@@ -70,6 +75,18 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
       return refused(plan, status.url, failed.get(status.name))
     }),
   }
+}
+
+/** Records lie in the partition of their key: with another key their order, and what belongs together, would be lost. */
+function checkSameKey(spec: TopicSpec, there: TopicSpec | undefined): void {
+  const [old, key] = [there?.labels?.['key'], spec.labels?.['key']]
+  if (old === key || there?.labels === undefined) return
+  const text = (path: unknown): string =>
+    path === undefined ? 'no key' : `the key ${String(path)}`
+  throw new MillraceError(
+    'MR2010',
+    `Topic "${spec.name}" was made with ${text(old)} and would have ${text(key)}.`,
+  )
 }
 
 /** What the first pipeline that does not run says; where none was named, MR6013. */

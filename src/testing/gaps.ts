@@ -29,7 +29,7 @@ export function withOffsetGaps(log: Log): Log {
   return {
     topics: {
       list: () => topics.list(),
-      create: (spec) => topics.create(spec),
+      create: (spec, how) => topics.create(spec, how),
       delete: (name) => topics.delete(name),
       offsets: async (name) =>
         (await topics.offsets(name)).map(({ earliest, next }) => ({

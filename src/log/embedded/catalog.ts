@@ -31,7 +31,12 @@ export function checkPartition(topic: TopicState, partition: number): void {
   )
 }
 
-export function decideCreate(state: LogState, spec: TopicSpec): Decision<TopicInfo> {
+/** `change`: retention and labels of a topic that is there become those of the spec. */
+export function decideCreate(
+  state: LogState,
+  spec: TopicSpec,
+  change: boolean,
+): Decision<TopicInfo> {
   checkSpec(spec)
   const { name, kind, partitions, retentionMs, retentionBytes, labels } = spec
   const info: TopicInfo = {
@@ -49,7 +54,10 @@ export function decideCreate(state: LogState, spec: TopicSpec): Decision<TopicIn
   const existing = state.names.get(name)
   if (existing === undefined) return { changes: [{ type: 'topic', info }], value: info }
   const there = topicNamed(state, name).info
-  if (isDeepStrictEqual(there, { ...info, id: existing })) return { changes: [], value: there }
+  const wanted = { ...info, id: existing }
+  if (isDeepStrictEqual(there, wanted)) return { changes: [], value: there }
+  if (change && there.kind === kind && there.partitions === partitions)
+    return { changes: [{ type: 'topic', info: wanted }], value: wanted }
   throw new MillraceError(
     'MR2010',
     `Topic "${name}" is there as ${describe(there)}, not as ${describe(info)}.`,

@@ -120,7 +120,8 @@ export class LogClient implements Log {
     const call = this.#call.bind(this)
     return {
       list: async () => (await call({ method: 'list' })) as readonly TopicInfo[],
-      create: async (spec: TopicSpec) => (await call({ method: 'create', spec })) as TopicInfo,
+      create: async (spec: TopicSpec, { change } = { change: false }) =>
+        (await call({ method: 'create', spec, change })) as TopicInfo,
       delete: async (name) => void (await call({ method: 'delete', name })),
       offsets: async (name) =>
         (await call({ method: 'offsets', name })) as readonly PartitionOffsets[],

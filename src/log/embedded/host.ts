@@ -140,7 +140,7 @@ export class LogHost {
       case 'offsetAt':
         return findOffsetAt(state, this.#segments, call.name, call.partition, call.timeMs)
       case 'create':
-        return this.#change(() => decideCreate(state, call.spec))
+        return this.#change(() => decideCreate(state, call.spec, call.change))
       case 'hold':
         return this.#change(() => decideHold(state, call.group, call.name, call.ms, call.bytes))
       case 'open':

@@ -7,7 +7,7 @@ export type ErrorJson = ReturnType<MillraceError['toJSON']>
 
 export type Call =
   | { readonly method: 'list' }
-  | { readonly method: 'create'; readonly spec: TopicSpec }
+  | { readonly method: 'create'; readonly spec: TopicSpec; readonly change: boolean }
   | { readonly method: 'delete'; readonly name: string }
   | { readonly method: 'offsets'; readonly name: string }
   | {

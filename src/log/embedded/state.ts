@@ -141,6 +141,12 @@ export class LogState {
 
   #addTopic(info: TopicInfo): void {
     const { partitions } = info
+    const there = this.topics.get(info.id)
+    // Of a topic that is there already, only what it says of itself changes.
+    if (there !== undefined) {
+      this.topics.set(info.id, { ...there, info })
+      return
+    }
     this.topics.set(info.id, {
       info,
       next: new Float64Array(partitions),
