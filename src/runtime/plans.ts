@@ -109,8 +109,11 @@ const fileName = 'plans.json'
 
 /** Keeps the plans beside the log, so that commands can read a directory no engine runs on. */
 export function savePlans({ disk }: Env, dataDir: string, plans: readonly Plan[]): void {
+  const text = JSON.stringify(plans)
+  // A restart after a crash should not wait for the disk to say again what it says already.
+  if (JSON.stringify(readPlans({ disk }, dataDir)) === text) return
   const temporary = `${dataDir}/${fileName}.new`
-  const bytes = new TextEncoder().encode(JSON.stringify(plans))
+  const bytes = new TextEncoder().encode(text)
   if (disk.exists(temporary)) disk.unlink(temporary)
   const file = disk.open(temporary, 'create')
   try {
@@ -124,7 +127,7 @@ export function savePlans({ disk }: Env, dataDir: string, plans: readonly Plan[]
 }
 
 /** The plans of the last engine that ran here; none where there was none. */
-export function readPlans({ disk }: Env, dataDir: string): readonly Plan[] {
+export function readPlans({ disk }: Pick<Env, 'disk'>, dataDir: string): readonly Plan[] {
   const path = `${dataDir}/${fileName}`
   if (!disk.exists(path)) return []
   const file = disk.open(path, 'read')

@@ -1,5 +1,5 @@
 import { existsSync, watch } from 'node:fs'
-import { enableCompileCache } from 'node:module'
+import { enableCompileCache, flushCompileCache } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from '@commander-js/extra-typings'
@@ -125,6 +125,8 @@ async function started(
   const { start } = await import('../../runtime/start.ts')
   const engine = await start(urls, options)
   await Promise.race([engine.ready, failed(engine), aborted(signal)])
+  // A process that is killed never gets to writing it down.
+  flushCompileCache()
   return engine
 }
 
