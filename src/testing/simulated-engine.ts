@@ -11,8 +11,12 @@
  *     engine.start()
  */
 import { must } from '../core/assert.ts'
-import type { CrashKind, SimulatedDisk, SimulatedEnv, Simulation } from '../core/env/simulated/index.ts'
-import { MillraceError } from '../errors.ts'
+import type {
+  CrashKind,
+  SimulatedDisk,
+  SimulatedEnv,
+  Simulation,
+} from '../core/env/simulated/index.ts'
 import { LogClient, serveLog } from '../log/embedded/index.ts'
 import type { EmbeddedLogOptions, LogHost, RecoveryReport } from '../log/embedded/index.ts'
 import { runStepsByTurns } from '../log/embedded/steps.ts'
@@ -42,7 +46,10 @@ export interface SimulatedEngineOptions {
   readonly disk?: SimulatedDisk
   /** Default `data`. */
   readonly directory?: string
-  readonly log?: Pick<EmbeddedLogOptions, 'segmentBytes' | 'checkpointBytes' | 'reserve' | 'retentionCheckMs'>
+  readonly log?: Pick<
+    EmbeddedLogOptions,
+    'segmentBytes' | 'checkpointBytes' | 'reserve' | 'retentionCheckMs'
+  >
   readonly limits?: Partial<WorkerLimits>
   /** Changelog bytes after which a snapshot is made. Default as in production. */
   readonly snapshotBytes?: number
@@ -107,7 +114,8 @@ export class SimulatedEngine {
 
   /** Starts a process; it gets on as the simulation runs. */
   start(workers: number = this.#options.workers ?? 2): void {
-    if (this.#life?.env.alive === true) throw new Error('the engine is up: stop it or kill it first')
+    if (this.#life?.env.alive === true)
+      throw new Error('the engine is up: stop it or kill it first')
     this.#life = new Life(this.#options, this.plans, workers, this.counts)
     void this.#life.run()
   }
@@ -193,7 +201,12 @@ class Life {
     this.env = simulation.env('engine', disk ?? simulation.disk())
     this.#logEnv = this.env.thread('log')
     this.#assignment = assign(mergePlans(plans), workers)
-    this.#slots = this.#assignment.map(() => ({ worker: undefined, running: false, port: undefined, ended: undefined }))
+    this.#slots = this.#assignment.map(() => ({
+      worker: undefined,
+      running: false,
+      port: undefined,
+      ended: undefined,
+    }))
     for (const { id, partitions } of plans.flatMap(({ stages }) => stages)) {
       this.#boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
     }
@@ -247,15 +260,15 @@ class Life {
     if (!this.env.alive || slot?.worker === undefined) return false
     this.#options.simulation.record(`${slot.worker.env.label} dies`)
     slot.worker.die()
-    this.#gone(number, new MillraceError('MR6005', `Worker ${number} was killed.`))
+    this.#gone(number)
     return true
   }
 
   async stop(): Promise<void> {
     this.#stopping = true
-    const ends = this.#slots.map((slot) => {
-      const { port, worker } = slot
-      if (worker === undefined) return undefined
+    const up = this.#slots.filter(({ worker }) => worker !== undefined)
+    const ends = up.map((slot) => {
+      const { port } = slot
       port?.post({ type: 'stop' }, [])
       return new Promise<void>((resolve) => (slot.ended = resolve))
     })
@@ -299,7 +312,9 @@ class Life {
     const slot = must(this.#slots[number], 'a slot of the assignment')
     const env = this.env.thread(`worker-${number}`)
     const [mine, port] = simulatedChannel(this.env, env)
-    const definitions = pipelines.map((definition, i) => [definition.name, { definition, plan: this.#plans[i]! }] as const)
+    const definitions = pipelines.map(
+      (definition, i) => [definition.name, { definition, plan: this.#plans[i]! }] as const,
+    )
     const worker = new SimulatedWorker({
       env,
       logPort: this.#logPort(env),
@@ -322,7 +337,7 @@ class Life {
         this.#options.simulation.record(`${env.label} ended: ${end.why}`)
         worker.die()
         slot.ended?.()
-        this.#gone(number, end.why === 'stopped' ? new MillraceError('MR6005', 'It stopped.') : end.error)
+        this.#gone(number)
       },
     })
     mine.onMessage((message) => this.#receive(number, message as FromWorker))
@@ -334,17 +349,18 @@ class Life {
   }
 
   #receive(number: number, message: FromWorker): void {
-    if (message.type === 'running') must(this.#slots[number], 'a slot of the assignment').running = true
+    if (message.type === 'running')
+      must(this.#slots[number], 'a slot of the assignment').running = true
     if (message.type === 'ingested') this.#router.answered(message.id, message.answer)
   }
 
   /** The worker is gone: what it was asked is answered, and another one takes its place. */
-  #gone(number: number, error: MillraceError): void {
+  #gone(number: number): void {
     const slot = must(this.#slots[number], 'a slot of the assignment')
     slot.worker = undefined
     slot.port = undefined
     slot.running = false
-    this.#router.lost(number, error)
+    this.#router.lost(number)
     if (this.#stopping) return
     this.env.timers.after(this.#options.restartMs ?? 0, () => this.#spawn(number))
   }
@@ -358,7 +374,13 @@ class Life {
       const env = this.env.thread('snapshots')
       const log = await LogClient.connect(env, this.#logPort(env))
       try {
-        const maker = await SnapshotMaker.open(env, log, snapshotDirOf(directory), changelogs, snapshotBytes)
+        const maker = await SnapshotMaker.open(
+          env,
+          log,
+          snapshotDirOf(directory),
+          changelogs,
+          snapshotBytes,
+        )
         while (!this.#stopping) {
           this.#counts.snapshots += (await maker.round()).length
           await maker.wait(new AbortController().signal)

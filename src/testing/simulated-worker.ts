@@ -82,7 +82,9 @@ export class SimulatedWorker {
     if (message.type !== 'ingest') return
     const { id, ingest, bucket, request } = message
     const runner = must(this.#runners?.push.get(ingest), `${ingest} runs here`)
-    void runner.submit(bucket, request).then((answer) => this.#say({ type: 'ingested', id, answer }))
+    void runner
+      .submit(bucket, request)
+      .then((answer) => this.#say({ type: 'ingested', id, answer }))
   }
 
   #say(message: FromWorker): void {

@@ -44,13 +44,42 @@ export function checkAll(
   const model = expected(events, plans, config.rules, idled)
   const partitionOf = new Map(events.flatMap((list, p) => list.map(({ id }) => [id, p] as const)))
   checkEnriched(records, model)
-  sameSet('I2', 'dead letters', topic(records, 'sim.dead-letters').flat().map(letterId), model.letters)
+  sameSet(
+    'I2',
+    'dead letters',
+    topic(records, 'sim.dead-letters').flat().map(letterId),
+    model.letters,
+  )
   const pageOf = new Map(events.flat().map(({ id, page }) => [id, page]))
-  checkLate('late-pages', topic(records, 'late-pages'), model.pages, (id) => `${partitionOf.get(id)} ${pageOf.get(id)}`)
-  checkLate('late-users', topic(records, 'late-users'), model.users, (id) => `${partitionOf.get(id)}`)
+  checkLate(
+    'late-pages',
+    topic(records, 'late-pages'),
+    model.pages,
+    (id) => `${partitionOf.get(id)} ${pageOf.get(id)}`,
+  )
+  checkLate(
+    'late-users',
+    topic(records, 'late-users'),
+    model.users,
+    (id) => `${partitionOf.get(id)}`,
+  )
   const closed = config.closing === 'end' ? Math.min(...model.watermarks) : Infinity
-  checkWindows('sim.per_page', topic(records, 'sim.per_page'), 'page', model.pages, config.rules.pages.sizeMs, closed)
-  checkWindows('sim.per_user', topic(records, 'sim.per_user'), 'user', model.users, config.rules.users.sizeMs, Infinity)
+  checkWindows(
+    'sim.per_page',
+    topic(records, 'sim.per_page'),
+    'page',
+    model.pages,
+    config.rules.pages.sizeMs,
+    closed,
+  )
+  checkWindows(
+    'sim.per_user',
+    topic(records, 'sim.per_user'),
+    'user',
+    model.users,
+    config.rules.users.sizeMs,
+    Infinity,
+  )
   checkCounters(final, plan)
   checkSinks(records, sinks)
 }
@@ -64,16 +93,22 @@ function checkLedger(records: Records, ledger: Ledger): void {
       const event = JSON.parse(text) as SourceEvent
       const sent = ledger.get(event.id)
       if (sent === undefined) throw violation('I1', `${event.id} was never sent`)
-      if (text !== JSON.stringify(sent.event)) throw violation('I1', `${event.id} was sent as ${JSON.stringify(sent.event)}, and is ${text}`)
+      if (text !== JSON.stringify(sent.event))
+        throw violation(
+          'I1',
+          `${event.id} was sent as ${JSON.stringify(sent.event)}, and is ${text}`,
+        )
       if (seen.has(event.id)) throw violation('I1', `${event.id} is there twice`)
       if (sent.outcome === 'refused') throw violation('I1', `${event.id} was refused and is there`)
-      if (sent.nth <= (last.get(sent.producer) ?? -1)) throw violation('I4', `${event.id} comes after a later one of its producer`)
+      if (sent.nth <= (last.get(sent.producer) ?? -1))
+        throw violation('I4', `${event.id} comes after a later one of its producer`)
       seen.add(event.id)
       last.set(sent.producer, sent.nth)
     }
   }
   for (const [id, { outcome }] of ledger) {
-    if (outcome === 'accepted' && !seen.has(id)) throw violation('I1', `${id} was acknowledged and is gone`)
+    if (outcome === 'accepted' && !seen.has(id))
+      throw violation('I1', `${id} was acknowledged and is gone`)
   }
 }
 
@@ -90,7 +125,12 @@ function checkEnriched(records: Records, model: Expected): void {
 }
 
 /** The same late rows; those that came the same way (`wayOf`) in order. */
-function checkLate(name: string, got: readonly SeenRecord[][], model: Windows, wayOf: (id: string) => string): void {
+function checkLate(
+  name: string,
+  got: readonly SeenRecord[][],
+  model: Windows,
+  wayOf: (id: string) => string,
+): void {
   sameSet('I12', name, got.flat().map(idOf), model.late.flat())
   const byWay = (ids: readonly string[]): Map<string, string[]> => {
     const ways = new Map<string, string[]>()
@@ -99,7 +139,8 @@ function checkLate(name: string, got: readonly SeenRecord[][], model: Windows, w
   }
   const want = byWay(model.late.flat())
   for (const records of got) {
-    for (const [way, ids] of byWay(records.map(idOf))) sameList('I4', `${name}, way ${way}`, ids, want.get(way)!)
+    for (const [way, ids] of byWay(records.map(idOf)))
+      sameList('I4', `${name}, way ${way}`, ids, want.get(way)!)
   }
 }
 
@@ -122,8 +163,10 @@ function checkWindows(
   for (const { text } of got.flat()) {
     const row = JSON.parse(text) as WindowRow
     const key = `${String((row as unknown as Record<string, unknown>)[keyName])}|${Date.parse(row.window_start)}`
-    if (Date.parse(row.window_end) - Date.parse(row.window_start) !== sizeMs) throw violation('I12', `${name} has the row ${text}`)
-    if (row.n <= (last.get(key)?.n ?? 0)) throw violation('I2', `${name} says ${key} twice: ${text}`)
+    if (Date.parse(row.window_end) - Date.parse(row.window_start) !== sizeMs)
+      throw violation('I12', `${name} has the row ${text}`)
+    if (row.n <= (last.get(key)?.n ?? 0))
+      throw violation('I2', `${name} says ${key} twice: ${text}`)
     last.set(key, row)
   }
   const have = [...last].map(([key, row]) => show(key, row, row.mean))
@@ -147,7 +190,16 @@ function checkCounters({ walk: { records }, positions }: Final, plan: Plan): voi
   const sums = new Map<string, TaskCounters>()
   let letters = 0
   for (const [group, list] of positions) {
-    const sum: TaskCounters = { read: 0, processed: 0, deadLettered: 0, late: 0, skipped: 0, shed: 0, expired: 0, emitted: 0 }
+    const sum: TaskCounters = {
+      read: 0,
+      processed: 0,
+      deadLettered: 0,
+      late: 0,
+      skipped: 0,
+      shed: 0,
+      expired: 0,
+      emitted: 0,
+    }
     for (const { meta, partition } of list) {
       if (meta === '') continue
       const { counters } = JSON.parse(meta) as { counters: TaskCounters }
@@ -163,12 +215,22 @@ function checkCounters({ walk: { records }, positions }: Final, plan: Plan): voi
   const equal = (what: string, counted: number, there: number): void => {
     if (counted !== there) throw violation('I11', `${what}: counted ${counted}, there are ${there}`)
   }
-  for (const { id, topic: name } of plan.ingests) equal(`${id} processed`, sums.get(id)!.processed, size(name))
+  for (const { id, topic: name } of plan.ingests)
+    equal(`${id} processed`, sums.get(id)!.processed, size(name))
   for (const { id, inputs, outputs } of plan.stages) {
-    equal(`${id} read`, sums.get(id)!.read, inputs.reduce((all, input) => all + size(input.topic), 0))
-    equal(`${id} emitted`, sums.get(id)!.emitted, outputs.reduce((all, output) => all + size(output.topic), 0))
+    equal(
+      `${id} read`,
+      sums.get(id)!.read,
+      inputs.reduce((all, input) => all + size(input.topic), 0),
+    )
+    equal(
+      `${id} emitted`,
+      sums.get(id)!.emitted,
+      outputs.reduce((all, output) => all + size(output.topic), 0),
+    )
   }
-  for (const { id, topic: name } of plan.delivers) equal(`${id} processed`, sums.get(id)!.processed, size(name))
+  for (const { id, topic: name } of plan.delivers)
+    equal(`${id} processed`, sums.get(id)!.processed, size(name))
   equal('dead letters', letters, size(plan.deadLetters))
   equal('late of sim/events', sums.get('sim/events')!.late, size('late-users'))
   equal('late of sim/per_page', sums.get('sim/per_page')!.late, size('late-pages'))
@@ -178,7 +240,12 @@ function checkCounters({ walk: { records }, positions }: Final, plan: Plan): voi
 function checkSinks(records: Records, { stored, taken }: Outlets): void {
   for (const [partition, rows] of topic(records, 'sim.per_page').entries()) {
     const have = stored.records.filter((record) => record.partition === partition)
-    sameList('I2', `sink pages/${partition}`, have.map(shown), rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object })))
+    sameList(
+      'I2',
+      `sink pages/${partition}`,
+      have.map(shown),
+      rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object })),
+    )
   }
   for (const [partition, rows] of topic(records, 'sim.per_user').entries()) {
     const first: string[] = []
@@ -190,11 +257,20 @@ function checkSinks(records: Records, { stored, taken }: Outlets): void {
         first.push(shown(record))
       }
     }
-    sameList('I1', `sink users/${partition}`, first, rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object })))
+    sameList(
+      'I1',
+      `sink users/${partition}`,
+      first,
+      rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object })),
+    )
   }
 }
 
-function shown(record: { readonly offset: number; readonly key: string | undefined; readonly value: object | undefined }): string {
+function shown(record: {
+  readonly offset: number
+  readonly key: string | undefined
+  readonly value: object | undefined
+}): string {
   return `${record.offset} ${record.key} ${JSON.stringify(record.value)}`
 }
 
@@ -218,14 +294,27 @@ function letterId({ text }: SeenRecord): string {
   return (JSON.parse(raw) as { id: string }).id
 }
 
-function sameSet(invariant: string, what: string, have: readonly string[], want: readonly string[]): void {
+function sameSet(
+  invariant: string,
+  what: string,
+  have: readonly string[],
+  want: readonly string[],
+): void {
   sameList(invariant, what, have.toSorted(), want.toSorted())
 }
 
-function sameList(invariant: string, what: string, have: readonly string[], want: readonly string[]): void {
+function sameList(
+  invariant: string,
+  what: string,
+  have: readonly string[],
+  want: readonly string[],
+): void {
   for (let i = 0; i < Math.max(have.length, want.length); i++) {
     if (have[i] === want[i]) continue
     const counts = `${have.length} there, ${want.length} expected`
-    throw violation(invariant, `${what} differs at ${i}: ${have[i] ?? 'nothing'}; expected ${want[i] ?? 'nothing'} (${counts})`)
+    throw violation(
+      invariant,
+      `${what} differs at ${i}: ${have[i] ?? 'nothing'}; expected ${want[i] ?? 'nothing'} (${counts})`,
+    )
   }
 }

@@ -30,10 +30,22 @@ const { values } = parseArgs({ options, strict: true })
 const seed = number('seed', values.seed)
 const minutes = number('minutes', values.minutes)
 const from = seed ?? number('from', values.from) ?? 1
-const seeds = seed === undefined ? (number('seeds', values.seeds) ?? (minutes === undefined ? 100 : Infinity)) : 1
+const seeds =
+  seed === undefined
+    ? (number('seeds', values.seeds) ?? (minutes === undefined ? 100 : Infinity))
+    : 1
 const until = minutes === undefined ? Infinity : performance.now() + minutes * 60_000
 
-const sum = { seeds: 0, crashes: 0, midWrite: 0, inRecovery: 0, workerKills: 0, torn: 0, snapshots: 0, events: 0 }
+const sum = {
+  seeds: 0,
+  crashes: 0,
+  midWrite: 0,
+  inRecovery: 0,
+  workerKills: 0,
+  torn: 0,
+  snapshots: 0,
+  events: 0,
+}
 const broken: RunResult[] = []
 const started = performance.now()
 let told = started
@@ -43,7 +55,15 @@ for (let next = from; next < from + seeds && performance.now() < until; next++) 
   const { kills, powerCuts, ...tally } = result.tally
   sum.seeds++
   sum.crashes += kills + powerCuts + tally.workerKills
-  for (const name of ['midWrite', 'inRecovery', 'workerKills', 'torn', 'snapshots', 'events'] as const) sum[name] += tally[name]
+  for (const name of [
+    'midWrite',
+    'inRecovery',
+    'workerKills',
+    'torn',
+    'snapshots',
+    'events',
+  ] as const)
+    sum[name] += tally[name]
   if (result.violation !== undefined) {
     broken.push(result)
     tell(result)
@@ -57,11 +77,16 @@ for (let next = from; next < from + seeds && performance.now() < until; next++) 
 const seconds = (performance.now() - started) / 1_000
 const { crashes, midWrite, inRecovery, workerKills, torn, snapshots, events } = sum
 console.log(`seeds ${from} to ${from + sum.seeds - 1}, ${events} events`)
-console.log(`crash-recoveries ${crashes}: ${midWrite} in the middle of a write, ${inRecovery} in recovery, ${workerKills} of a worker alone`)
+console.log(
+  `crash-recoveries ${crashes}: ${midWrite} in the middle of a write, ${inRecovery} in recovery, ${workerKills} of a worker alone`,
+)
 console.log(`torn tails found ${torn}, snapshots ${snapshots}`)
-for (const { seed: bad } of broken.slice(0, 10)) console.log(`to see it again: npm run sim -- --seed ${bad}`)
+for (const { seed: bad } of broken.slice(0, 10))
+  console.log(`to see it again: npm run sim -- --seed ${bad}`)
 const rate = `${(sum.seeds / seconds).toFixed(1)} seeds/s, ${(crashes / seconds).toFixed(1)} crash-recoveries/s`
-console.log(`${sum.seeds} seeds, ${crashes} crash-recoveries, ${broken.length} violations in ${seconds.toFixed(1)} s (${rate})`)
+console.log(
+  `${sum.seeds} seeds, ${crashes} crash-recoveries, ${broken.length} violations in ${seconds.toFixed(1)} s (${rate})`,
+)
 process.exitCode = broken.length === 0 ? 0 : 1
 
 function tell({ seed: bad, config, tally, violation, trace }: RunResult): void {

@@ -49,7 +49,11 @@ export class TopicWalk {
         })),
       )
       for (const { name, partitions } of topics) {
-        if (!this.records.has(name)) this.records.set(name, Array.from({ length: partitions }, () => []))
+        if (!this.records.has(name))
+          this.records.set(
+            name,
+            Array.from({ length: partitions }, () => []),
+          )
       }
       this.#reader = await log.reader(from)
       this.#log = log
@@ -58,12 +62,13 @@ export class TopicWalk {
   }
 
   #take(reader: Reader): number {
-    for (let blocks = 0; ; ) {
+    for (let blocks = 0; ;) {
       const next = reader.next(this.#arena)
       if (next.result === 'caught-up') return blocks
       if (next.result === 'arena-full') this.#arena.reset()
       else if (next.result === 'corrupt') throw violation('I6', next.error.message)
-      else if (next.result === 'gone') throw violation('I1', `${next.topic}/${next.partition} begins at ${next.earliest}`)
+      else if (next.result === 'gone')
+        throw violation('I1', `${next.topic}/${next.partition} begins at ${next.earliest}`)
       else {
         this.#block(next)
         blocks++
@@ -99,7 +104,7 @@ export class TopicWalk {
 /** Looks at the engine's topics whenever it is up. */
 export class Observer {
   readonly walk = new TopicWalk()
-  error: unknown
+  error: Error | undefined
   everyMs = 7
   #stopped = false
 
@@ -108,13 +113,15 @@ export class Observer {
     while (!this.#stopped) {
       await sleep(this.everyMs)
       const { log } = engine
-      if (log === undefined || log === reading) continue
+      // What comes after he stopped, the one who reads everything need not see.
+      if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.
       reading = log
       void this.walk.read(log).then(
         () => (reading = undefined),
         (error: unknown) => {
-          if (engine.log === log) this.error ??= error
+          if (engine.log === log)
+            this.error ??= error instanceof Error ? error : new Error(String(error))
         },
       )
     }
@@ -128,13 +135,21 @@ export class Observer {
   check(final: TopicWalk): void {
     for (const [place, { nextOffset, lsn, crc }] of this.walk.blocks) {
       const now = final.blocks.get(place)
-      if (now === undefined || now.nextOffset !== nextOffset || now.lsn !== lsn || now.crc !== crc) {
+      if (
+        now === undefined ||
+        now.nextOffset !== nextOffset ||
+        now.lsn !== lsn ||
+        now.crc !== crc
+      ) {
         throw violation('I9', `${place} of LSN ${lsn} was shown and is gone`)
       }
     }
     for (const [place, { lsn }] of final.blocks) {
       if (lsn < this.walk.lastLsn && !this.walk.blocks.has(place)) {
-        throw violation('I5', `${place} of LSN ${lsn} was not shown, although LSN ${this.walk.lastLsn} was`)
+        throw violation(
+          'I5',
+          `${place} of LSN ${lsn} was not shown, although LSN ${this.walk.lastLsn} was`,
+        )
       }
     }
   }

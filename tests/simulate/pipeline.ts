@@ -23,7 +23,10 @@ const userSchema = {
   required: ['user', 'plan'],
 } as const
 
-export function simulatedPipeline(config: Config, sinks: { readonly pages: Sink; readonly users: Sink }): PipelineDefinition {
+export function simulatedPipeline(
+  config: Config,
+  sinks: { readonly pages: Sink; readonly users: Sink },
+): PipelineDefinition {
   const { rules, idleMs, partitions, pagePartitions } = config
   return pipeline('sim', { partitions: pagePartitions }, (p) => {
     const users = p.table('users', { schema: userSchema, key: 'user', partitions })
@@ -46,13 +49,25 @@ export function simulatedPipeline(config: Config, sinks: { readonly pages: Sink;
     enriched.to(p.topic('enriched', { partitions }))
     const perUser = enriched
       .window(tumbling(rules.users.sizeMs), { lateness: rules.users.latenessMs, emit: 'update' })
-      .aggregate('per_user', { n: count(), total: sum('value'), low: min('value'), high: max('value'), mean: avg('value') })
+      .aggregate('per_user', {
+        n: count(),
+        total: sum('value'),
+        low: min('value'),
+        high: max('value'),
+        mean: avg('value'),
+      })
     perUser.to(sinks.users)
     perUser.late().to(p.topic('late-users', { partitions }))
     const perPage = enriched
       .keyBy('page')
       .window(tumbling(rules.pages.sizeMs), { lateness: rules.pages.latenessMs })
-      .aggregate('per_page', { n: count(), total: sum('value'), low: min('value'), high: max('value'), mean: avg('value') })
+      .aggregate('per_page', {
+        n: count(),
+        total: sum('value'),
+        low: min('value'),
+        high: max('value'),
+        mean: avg('value'),
+      })
     perPage.to(sinks.pages)
     perPage.late().to(p.topic('late-pages', { partitions: pagePartitions }))
   })

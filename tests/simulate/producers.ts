@@ -1,5 +1,10 @@
 /** Producers outside the engine: they send bodies, lose answers, send again, and remember what was acknowledged. */
-import type { SeededRandom, SimulatedEngine, SimulatedEnv, Simulation } from '../../src/testing/index.ts'
+import type {
+  SeededRandom,
+  SimulatedEngine,
+  SimulatedEnv,
+  Simulation,
+} from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
 import { poison } from './model.ts'
 import type { SourceEvent } from './model.ts'
@@ -58,7 +63,10 @@ export class Producer {
   async run(bodies: number): Promise<void> {
     for (let i = 0; i < bodies; i++) {
       await this.#env.timers.sleep(this.#random.int(30))
-      const sent = Array.from({ length: 1 + this.#random.int(this.#outside.config.bodyEvents) }, () => this.#event())
+      const sent = Array.from(
+        { length: 1 + this.#random.int(this.#outside.config.bodyEvents) },
+        () => this.#event(),
+      )
       await this.send(
         'events',
         sent.map(({ event }) => event),
@@ -71,7 +79,9 @@ export class Producer {
   /** Sends one body; idempotent producers until it is answered for good. */
   async send(topic: string, values: readonly object[], sent: readonly Sent[] = []): Promise<void> {
     const ndjson = this.#random.chance(0.5)
-    const text = ndjson ? values.map((value) => JSON.stringify(value)).join('\n') : JSON.stringify(values)
+    const text = ndjson
+      ? values.map((value) => JSON.stringify(value)).join('\n')
+      : JSON.stringify(values)
     const sequence = this.#sequence++
     let dropped: Answer | undefined
     for (;;) {
@@ -79,19 +89,30 @@ export class Producer {
       const answer = await this.#attempt(topic, text, ndjson ? 'ndjson' : 'json', sequence)
       if (answer !== undefined && answer.text.includes('"verdicts"')) {
         if (dropped !== undefined && dropped.text !== answer.text) {
-          throw violation('I1', `${this.id} got two answers to request ${sequence}: ${dropped.text} and ${answer.text}`)
+          throw violation(
+            'I1',
+            `${this.id} got two answers to request ${sequence}: ${dropped.text} and ${answer.text}`,
+          )
         }
         if (!lose || !this.#idempotent) return this.#accepted(sent, answer)
         dropped = answer
       } else if (answer !== undefined && answer.status < 500 && answer.status !== 429) {
-        throw violation('I1', `${this.id} was refused request ${sequence}: ${answer.status} ${answer.text}`)
+        throw violation(
+          'I1',
+          `${this.id} was refused request ${sequence}: ${answer.status} ${answer.text}`,
+        )
       }
       if (!this.#idempotent) return
       await this.#env.timers.sleep(5 + this.#random.int(60))
     }
   }
 
-  #attempt(topic: string, text: string, format: 'json' | 'ndjson', sequence: number): Promise<Answer | undefined> {
+  #attempt(
+    topic: string,
+    text: string,
+    format: 'json' | 'ndjson',
+    sequence: number,
+  ): Promise<Answer | undefined> {
     const { engine } = this.#outside
     const producer = this.#idempotent ? { producer: { id: this.id, epoch: 1, sequence } } : {}
     return new Promise((resolve) => {
@@ -109,7 +130,8 @@ export class Producer {
     const refused = new Set(verdicts.map(({ index }) => index))
     for (const [i, one] of sent.entries()) {
       const valid = Number.isInteger(one.event.value)
-      if (valid === refused.has(i)) throw violation('I1', `${this.id} got a wrong verdict on ${one.event.id}: ${text}`)
+      if (valid === refused.has(i))
+        throw violation('I1', `${this.id} got a wrong verdict on ${one.event.id}: ${text}`)
       one.outcome = valid ? 'accepted' : 'refused'
     }
   }
@@ -125,7 +147,9 @@ export class Producer {
       page: `page-${random.int(config.pages)}`,
       kind: random.chance(0.85) ? 'view' : 'click',
       value: drawn < 0.03 ? 0.5 : drawn < 0.06 ? poison : random.int(100),
-      at: Math.floor((this.#time - random.int(config.disorderMs + 1)) / config.grainMs) * config.grainMs,
+      at:
+        Math.floor((this.#time - random.int(config.disorderMs + 1)) / config.grainMs) *
+        config.grainMs,
     }
     const sent: Sent = { event, producer: this.id, nth: this.#nth++, outcome: 'unknown' }
     ledger.set(event.id, sent)

@@ -1,7 +1,12 @@
 /** One seed: a pipeline, producers, crashes; then the faults end, everything must catch up, and all of it is checked. */
 import { partitionOf } from '../../src/core/hash.ts'
 import type { PipelineDefinition } from '../../src/index.ts'
-import { SeededRandom, SimulatedEngine, Simulation, SimulationStuck } from '../../src/testing/index.ts'
+import {
+  SeededRandom,
+  SimulatedEngine,
+  Simulation,
+  SimulationStuck,
+} from '../../src/testing/index.ts'
 import type { CrashKind } from '../../src/testing/index.ts'
 import { checkAll, positionsOf } from './check.ts'
 import type { Final } from './check.ts'
@@ -105,7 +110,8 @@ class Run {
     this.#random = simulation.random('chaos')
     this.#sinks = outlets(simulation.random('sinks'), config.sinkFaults)
     const definition: PipelineDefinition = simulatedPipeline(config, this.#sinks)
-    const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } = config
+    const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
+      config
     this.#engine = new SimulatedEngine({
       simulation,
       pipelines: [definition],
@@ -121,18 +127,14 @@ class Run {
   /** Runs a task of the world outside while virtual time passes; nothing of the engine may fail meanwhile. */
   async #drive(what: string, task: Promise<unknown>, withinMs = 600_000): Promise<void> {
     let ended = false
-    let error: unknown
-    task.then(
-      () => (ended = true),
-      (reason: unknown) => {
-        error = reason
-        ended = true
-      },
-    )
+    void task.finally(() => (ended = true)).catch(() => undefined)
     const done = (): boolean => {
       if (this.#observer.error !== undefined) throw this.#observer.error
       if (!this.#mayFail && (this.#engine.state === 'failed' || this.#engine.error !== undefined)) {
-        throw violation('I7', `the engine ended by itself during ${what}: ${String(this.#engine.error)}`)
+        throw violation(
+          'I7',
+          `the engine ended by itself during ${what}: ${String(this.#engine.error)}`,
+        )
       }
       return ended
     }
@@ -141,10 +143,13 @@ class Run {
     } catch (stuck) {
       if (!(stuck instanceof SimulationStuck)) throw stuck
       const tasks = this.#engine.report().filter(({ id }) => !id.startsWith('ingest/'))
-      const shown = tasks.map(({ id, status, lag, watermark, error }) => `${id} ${status} ${lag} ${watermark} ${error?.message ?? ''}`)
+      const shown = tasks.map(
+        ({ id, status, lag, watermark, error }) =>
+          `${id} ${status} ${lag} ${watermark} ${error?.message ?? ''}`,
+      )
       throw violation('I7', `${what}: ${stuck.message}\n${this.#engine.state}\n${shown.join('\n')}`)
     }
-    if (error !== undefined) throw error
+    await task
   }
 
   async all(): Promise<void> {
@@ -152,14 +157,26 @@ class Run {
     this.#engine.start(this.#workers())
     void this.#observer.run(this.#engine, this.#sleep)
     await this.#drive('loading the table', this.#loadUsers())
-    const outside = { simulation: this.simulation, engine: this.#engine, config: this.#config, ledger: this.#ledger }
-    const all = Array.from({ length: producers }, (_, i) => new Producer(outside, `p${i + 1}`, true))
+    const outside = {
+      simulation: this.simulation,
+      engine: this.#engine,
+      config: this.#config,
+      ledger: this.#ledger,
+    }
+    const all = Array.from(
+      { length: producers },
+      (_, i) => new Producer(outside, `p${i + 1}`, true),
+    )
     if (plain) all.push(new Producer(outside, 'plain', false))
     const work = Promise.all([...all.map((producer) => producer.run(bodies)), this.#chaos()])
     await this.#drive('producers and crashes', work)
     await this.#drive('healing', this.#heal())
     await this.#drive('the last events', this.#close(new Producer(outside, 'end', true)))
-    await this.#drive('catching up', this.#settled(), this.#config.closing === 'end' ? 60_000 : 7_200_000)
+    await this.#drive(
+      'catching up',
+      this.#settled(),
+      this.#config.closing === 'end' ? 60_000 : 7_200_000,
+    )
     if (this.#random.chance(0.5)) {
       await this.#drive('reopening', this.#reopen())
       await this.#drive('catching up again', this.#settled())
@@ -181,7 +198,12 @@ class Run {
   /** The table is there before the first event is: what is looked up then follows from the model alone. */
   async #loadUsers(): Promise<void> {
     const { simulation } = this
-    const outside = { simulation, engine: this.#engine, config: { ...this.#config, lostAnswers: 0 }, ledger: new Map() }
+    const outside = {
+      simulation,
+      engine: this.#engine,
+      config: { ...this.#config, lostAnswers: 0 },
+      ledger: new Map(),
+    }
     const loader = new Producer(outside, 'loader', true)
     for (let i = 0; i < this.#config.users; i++) {
       if (this.#random.chance(0.3)) continue
@@ -237,7 +259,8 @@ class Run {
   /** Half of them while a commit is on its way: it may arrive when the next one has taken over. */
   async #killWorker(slot: number): Promise<void> {
     const patience = this.#random.chance(0.7) ? 10_000 : 0
-    for (let waited = 0; waited < patience && this.#engine.phase(slot) !== 'committing'; waited++) await this.#sleep(0.01)
+    for (let waited = 0; waited < patience && this.#engine.phase(slot) !== 'committing'; waited++)
+      await this.#sleep(0.01)
     this.tally.workerKills += this.#engine.killWorker(slot) ? 1 : 0
   }
 
@@ -256,7 +279,8 @@ class Run {
     const on = this.#random.pick(['fdatasync', 'fdatasync', 'write'] as const)
     const nth = 1 + this.#random.int(8)
     const undo = this.simulation.disk().inject({ on, path: 'data/', nth, effect: { error: 'EIO' } })
-    for (let waited = 0; this.#engine.state === 'running' && waited < 400; waited += 5) await this.#sleep(5)
+    for (let waited = 0; this.#engine.state === 'running' && waited < 400; waited += 5)
+      await this.#sleep(5)
     undo()
     if (this.#engine.state === 'failed') this.tally.failures++
     else this.#engine.kill()
@@ -279,7 +303,8 @@ class Run {
         disk.hook = undefined
         return { crash: kind }
       }
-      for (let waited = 0; engine.state !== 'down' && waited < 400; waited += 5) await this.#sleep(5)
+      for (let waited = 0; engine.state !== 'down' && waited < 400; waited += 5)
+        await this.#sleep(5)
       disk.hook = undefined
       if (engine.state === 'down') return this.#count(kind, midWrite, inRecovery)
     }
@@ -321,16 +346,26 @@ class Run {
   /** Every window is closed, everything is read, nothing new comes. */
   async #settled(): Promise<void> {
     const { rules } = this.#config
-    const events = [...this.#ledger.values()].filter(({ event, producer }) => producer !== 'end' && event.kind === 'view')
-    const slack = Math.max(rules.pages.sizeMs + rules.pages.latenessMs, rules.users.sizeMs + rules.users.latenessMs)
+    const events = [...this.#ledger.values()].filter(
+      ({ event, producer }) => producer !== 'end' && event.kind === 'view',
+    )
+    const slack = Math.max(
+      rules.pages.sizeMs + rules.pages.latenessMs,
+      rules.users.sizeMs + rules.users.latenessMs,
+    )
     const target = Math.max(...events.map(({ event }) => event.at), 0) + slack
-    const tasksInAll = this.#engine.plans[0]!.stages.reduce((all, { partitions }) => all + partitions, 0)
+    const tasksInAll = this.#engine.plans[0]!.stages.reduce(
+      (all, { partitions }) => all + partitions,
+      0,
+    )
     await this.#until(() => {
       const tasks = this.#engine.report()
       const closed = tasks.filter(({ watermark }) => watermark !== undefined && watermark > target)
       return closed.length === tasksInAll
     }, 100)
-    await this.#until(() => this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')))
+    await this.#until(() =>
+      this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')),
+    )
     const { trace } = this.simulation
     for (let quiet = 0, seen = -1; quiet < 300; quiet += 50) {
       const before = trace.count
@@ -339,11 +374,16 @@ class Run {
       if (this.#config.closing === 'end' && size !== seen) quiet = 0
       // With nothing to do, four workers take a handful of steps.
       else if (size === seen && trace.count - before > 1_000) {
-        throw violation('I7', `all is quiet, and something spins: ${trace.count - before} events in 50 ms`)
+        throw violation(
+          'I7',
+          `all is quiet, and something spins: ${trace.count - before} events in 50 ms`,
+        )
       }
       seen = size
     }
-    await this.#until(() => this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')))
+    await this.#until(() =>
+      this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')),
+    )
   }
 
   async #reopen(): Promise<void> {

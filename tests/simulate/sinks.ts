@@ -21,15 +21,21 @@ export function outlets(random: SeededRandom, faults: number): Outlets {
     target: 'users',
     guarantee: 'at-least-once',
     describe: 'a list',
-    open: () => Promise.resolve({
-      deliver: (batch) => {
-        taken.push(batch)
-        return Promise.resolve([])
-      },
-      close: () => Promise.resolve(),
-    }),
+    open: () =>
+      Promise.resolve({
+        deliver: (batch) => {
+          taken.push(batch)
+          return Promise.resolve([])
+        },
+        close: () => Promise.resolve(),
+      }),
   }
-  return { stored, taken, pages: faulty(stored, random, faults), users: faulty(users, random, faults) }
+  return {
+    stored,
+    taken,
+    pages: faulty(stored, random, faults),
+    users: faulty(users, random, faults),
+  }
 }
 
 function faulty(sink: Sink, random: SeededRandom, chance: number): Sink {
