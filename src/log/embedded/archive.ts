@@ -3,8 +3,8 @@
  * another and holds only the sections that may still be read, each with its own hash, LSN and offsets. Without it one
  * record that is kept for ever would keep every segment behind it.
  *
- * The new file is durable, name included, before the first of the old ones goes. Its header says how many it stands
- * for: as long as all of these are there, they count and the archive does not (its name may have been lost once).
+ * The new file is durable, name included, before the first of the old ones goes. Its header names them: as long as
+ * all of these are there, they count and the archive does not (its name may have been lost once).
  */
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import { must } from '../../core/assert.ts'
@@ -107,7 +107,7 @@ function* build(input: ArchiveInput, id: SegmentId, lastHash: bigint) {
     map.nextLsn = source.nextLsn
   }
   map.end = size
-  const header = { version: FORMAT_VERSION, uuid, members: maps.length, epoch: id.epoch }
+  const header = { version: FORMAT_VERSION, uuid, members: maps.map((map) => fileName(map.id)), epoch: id.epoch }
   const { baseLsn } = id
   bytes.set(encodeSegmentHeader({ ...header, baseLsn, prevHash: prevHash ?? 0n }, 'archive'))
   bytes.set(map.encode(uuid), SEGMENT_HEADER)

@@ -132,8 +132,9 @@ function stoodFor(segments: readonly SegmentFact[]): ReadonlySet<SegmentFact> {
     const inside = ({ id }: SegmentFact): boolean => id.baseLsn >= baseLsn && id.baseLsn < toLsn
     const members = segments.filter((f) => f !== archive && inside(f) && !dropped.has(f))
     const { header } = archive
-    const all = header.result === 'bad' || header.members === members.length
-    for (const fact of all && members.length > 0 ? [archive] : members) dropped.add(fact)
+    const there = new Set(members.map((fact) => fileName(fact.id)))
+    const all = header.result === 'segment' && header.members.every((name) => there.has(name))
+    for (const fact of all ? [archive] : members) dropped.add(fact)
   }
   return dropped
 }

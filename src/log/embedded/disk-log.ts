@@ -292,7 +292,7 @@ export function* createSegment(
     file = yield* step('create', path, () => disk.open(path, 'create'))
     yield* writeAll(
       file,
-      encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, members: 0, ...id }),
+      encodeSegmentHeader({ version: FORMAT_VERSION, uuid, prevHash, members: [], ...id }),
       0,
     )
   } catch (error) {

@@ -116,7 +116,7 @@ describe('what is encoded decodes to the same', () => {
           sequence: d,
         }
         expect(decodeMark(encodeMark(m))).toEqual({ result: 'mark', ...m })
-        const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n, members: 2 }
+        const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n, members: ['1-1.seg', '1-5-9.arc'] }
         expect(decodeSegmentHeader(encodeSegmentHeader(h))).toEqual({ result: 'segment', ...h })
       }),
     )
@@ -192,7 +192,7 @@ describe('hostile bytes', () => {
         },
       ]),
       encodeMark({ uuid, epoch: 1, segmentEpoch: 1, lsn: 1, segmentBase: 1, end: 1, sequence: 1 }),
-      encodeSegmentHeader({ version: 1, epoch: 1, uuid, baseLsn: 1, prevHash: 1n, members: 0 }),
+      encodeSegmentHeader({ version: 1, epoch: 1, uuid, baseLsn: 1, prevHash: 1n, members: [] }),
       new SegmentMap({ epoch: 1, baseLsn: 1 }, 0n).encode(uuid),
       new LogState().toCheckpoint(),
     ]

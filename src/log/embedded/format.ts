@@ -9,8 +9,9 @@
  *            0 magic · 4 crc32(8..64) · 8 uuid[16] · 24 u32 epoch · 28 u32 segment epoch · 32 f64 lsn
  *            40 f64 segment base · 48 f64 end · 56 f64 sequence
  * segment    0 magic · 4 crc32(8..64) · 8 u32 format version · 12 u32 epoch · 16 uuid[16] · 32 f64 base lsn
- *            40 u64 hash of the frame before · 48 f64 members · frames from 4096
- * archive    header as of a segment, with its own magic · from 4096 the index (segment-map.ts) · the sections it names
+ *            40 u64 hash of the frame before · frames from 4096
+ * archive    header as of a segment, with its own magic, and 48 u32 length · 52 crc32 · 64 JSON: the files it stands for
+ *            from 4096 the index (segment-map.ts) · the sections it names
  * frame      0 magic · 4 crc32(8..end of directory) · 8 f64 lsn · 16 u32 epoch · 20 u32 sections · 24 f64 group
  *            32 u32 writer · 36 u32 writer epoch · 40 f64 commit number · 48 f64 length · 56 u64 hash of the frame before
  *            64 f64 append time (ms) · 72 f64 log time (ms) · 80 directory · sections, each padded to 8
@@ -82,8 +83,8 @@ export interface SegmentHeader {
   readonly uuid: Uint8Array
   readonly baseLsn: number
   readonly prevHash: bigint
-  /** How many files an archive stands for; 0 for a segment. */
-  readonly members: number
+  /** Names of the files that an archive stands for; none for a segment. At most 4,024 bytes as JSON. */
+  readonly members: readonly string[]
 }
 
 export interface Section {
@@ -231,7 +232,10 @@ export function encodeSegmentHeader(
   bytes.set(h.uuid, 16)
   view.setFloat64(32, h.baseLsn, true)
   view.setBigUint64(40, h.prevHash, true)
-  view.setFloat64(48, h.members, true)
+  const names = new TextEncoder().encode(JSON.stringify(h.members))
+  view.setUint32(48, names.length, true)
+  view.setUint32(52, crc32(names), true)
+  bytes.set(names, 64)
   return sealed(bytes, kind === 'segment' ? SEGMENT_MAGIC : ARCHIVE_MAGIC, 64)
 }
 
@@ -245,6 +249,8 @@ export function decodeSegmentHeader(
   const view = viewOf(bytes)
   const baseLsn = view.getFloat64(32, true)
   if (!whole(baseLsn)) return bad('a base LSN that is not a whole number')
+  const members = membersOf(bytes, view)
+  if (members === undefined) return bad('a flaw in the list of what it stands for')
   return {
     result: 'segment',
     version: view.getUint32(8, true),
@@ -252,7 +258,18 @@ export function decodeSegmentHeader(
     uuid: bytes.slice(16, 32),
     baseLsn,
     prevHash: view.getBigUint64(40, true),
-    members: view.getFloat64(48, true),
+    members,
+  }
+}
+
+function membersOf(page: Uint8Array, view: DataView): readonly string[] | undefined {
+  const names = page.subarray(64, 64 + view.getUint32(48, true))
+  if (view.getUint32(52, true) !== crc32(names)) return undefined
+  try {
+    const members: unknown = JSON.parse(new TextDecoder().decode(names))
+    return Array.isArray(members) && members.every((m) => typeof m === 'string') ? members : undefined
+  } catch {
+    return undefined
   }
 }
 

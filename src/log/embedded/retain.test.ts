@@ -237,14 +237,14 @@ test('a reader whose segment was removed before it heard of it says gone', () =>
   }))
 
 describe('archives', () => {
-  const sparse = { ...small, segmentBytes: 16_000, checkpointBytes: 10_000 }
+  const sparse = { ...small, segmentBytes: 20_000, checkpointBytes: 10_000 }
 
   /** Records kept for ever among many that go at once: one of them in every ten. */
   async function mix(log: LocalLog, from: number, count: number): Promise<void> {
     const writer = await log.open('w')
     for (let i = from; i < from + count; i++) {
       const name = i % 10 === 0 ? 'forever' : 'passing'
-      writer.append(name, 0, blockOf([`${i}`.padEnd(600)]), 1)
+      writer.append(name, 0, blockOf([`${i}`.padEnd(name === 'forever' ? 10 : 600)]), 1)
       expect((await writer.commit()).outcome).toBe('committed')
     }
   }
@@ -317,7 +317,7 @@ describe('archives', () => {
     expect([...sim.disk().contents().keys()].some((path) => path.endsWith('.arc'))).toBe(true)
   })
 
-  /** Makes a log with 90 records of which 9 are kept, lets `fault` hit its retention, and looks at what is left. */
+  /** Makes a log with 110 records of which 11 are kept, lets `fault` hit its retention, and looks at what is left. */
   async function stopped(seed: string, fault: DiskFault): Promise<boolean> {
     const sim = new Simulation({ seed })
     const env = sim.env('engine')
@@ -325,7 +325,7 @@ describe('archives', () => {
     await simulate(sim, async () => {
       log = await openEmbeddedLog({ env, ...sparse })
       await topics(log)
-      await mix(log, 0, 90)
+      await mix(log, 0, 110)
     })
     const undo = sim.disk().inject(fault)
     let ended = false
@@ -338,17 +338,17 @@ describe('archives', () => {
     undo()
     const hit = !env.alive || log!.host.engine.failure !== undefined
     if (env.alive) env.crash('kill')
-    for (const then of ['kill', 'power'] as const) {
+    for (const then of ['power', 'kill'] as const) {
       const next = sim.env('engine')
       await simulate(sim, async () => {
         const again = await openEmbeddedLog({ env: next, ...sparse })
-        expect(await readForever(again)).toEqual(tens(90))
+        expect(await readForever(again)).toEqual(tens(110))
         for (let i = 0; i < 2; i++) await again.host.retain()
-        expect(await readForever(again)).toEqual(tens(90))
+        expect(await readForever(again)).toEqual(tens(110))
         const { earliest, next: offset } = (await again.topics.offsets('passing'))[0]!
         const from = { topic: 'passing', partition: 0, offset: earliest }
         expect(drain(await again.reader([from])).blocks).toHaveLength(offset - earliest)
-        expect(offset).toBe(81)
+        expect(offset).toBe(99)
       })
       next.crash(then)
     }
@@ -371,9 +371,31 @@ describe('archives', () => {
   test('are durable, name included, before what they stand for goes', async () => {
     for (let seed = 0; seed < 24; seed++) {
       const nth = 1 + (seed % 3)
-      const effect = { crash: 'power', moment: 'after' } as const
+      const effect = { crash: seed % 4 === 0 ? 'kill' : 'power', moment: 'after' } as const
       expect(await stopped(`names ${seed}`, { on: 'unlink', nth, effect })).toBe(true)
     }
+  })
+
+  test('whose name may not be durable do not count, as long as what they stand for is there', async () => {
+    for (let nth = 1; nth <= 6; nth++) {
+      const fault = { on: 'fsyncDir', path: 'log', nth, effect: { error: 'EIO' } } as const
+      expect(await stopped(`phantom ${nth}`, fault)).toBe(true)
+    }
+  })
+
+  test('never take the place of what recovery would read', async () => {
+    const sim = new Simulation({ seed: 'checkpoint' })
+    const options = { ...sparse, checkpointBytes: 1e9 }
+    const env = sim.env('engine')
+    await simulate(sim, async () => {
+      const log = await openEmbeddedLog({ env, ...options })
+      await topics(log)
+      await mix(log, 0, 150)
+      for (let i = 0; i < 3; i++) await log.host.retain()
+      env.crash('kill')
+      const again = await openEmbeddedLog({ env: sim.env('engine'), ...options })
+      expect(await readForever(again)).toEqual(tens(150))
+    })
   })
 
   test('with a flipped bit are refused or reported, never read otherwise', async () => {
