@@ -150,6 +150,28 @@ describe('a function that fails', () => {
   })
 })
 
+describe('a key', () => {
+  test.each([
+    ['that is absent', undefined],
+    ['that is null', null],
+    ['that is an object', {}],
+    ['that is no number', Number.NaN],
+    ['that is half a character', '\ud800'],
+    ['that is too long', 'é'.repeat(5_000)],
+  ])('%s makes a dead letter', async (_, key) => {
+    const definition = pipeline('p', { partitions: 2 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .keyBy((() => key) as () => string, { name: 'keyed' })
+        .window(tumbling('1s'))
+        .aggregate('out', { n: count() })
+        .to(p.topic('out'))
+    })
+    const { world, letters } = await ran(definition, [row('k0', 1)])
+    expect(letters).toMatchObject([{ code: 'MR4004', operator: 'keyed' }])
+    expect(totals(world)).toEqual({ read: 1, deadLettered: 1 })
+  })
+})
+
 describe('records that nobody validated', () => {
   const identity = withMap((e) => e)
 

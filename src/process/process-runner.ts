@@ -44,7 +44,7 @@ export interface ProcessRunnerOptions {
 }
 
 /** Rows that go through the operators at once. */
-const largestPiece = 2_048
+const largestPiece = 1_024
 /** A runner's share of a commit that the log still takes, whatever its estimate left out. */
 const mostStaged = limits.commitBytes * 0.75
 

@@ -1,8 +1,9 @@
 /** Operators that work on field paths: select and keyBy. */
+import { limits } from '../../limits.ts'
 import type { Selector } from '../../pipeline/definition.ts'
 import type { Selection } from '../batch.ts'
 import type { GroupKey } from '../keys.ts'
-import { groupKey } from '../keys.ts'
+import { groupKey, textOf } from '../keys.ts'
 import type { RowBatch } from '../rows.ts'
 import { fieldGetter, RowList } from '../rows.ts'
 import type { Fanout, Operator } from './operator.ts'
@@ -103,9 +104,20 @@ export class KeyBy implements Operator {
         this.#fn.reject(batch, row, 'MR4004', `${this.#name} is ${typeOf(value)}.`)
         continue
       }
+      if (isTooLong(key)) {
+        const what = `${this.#name} has more than ${limits.keyBytes} bytes.`
+        this.#fn.reject(batch, row, 'MR4004', what)
+        continue
+      }
       keys[row] = key
       kept.add(row)
     }
     this.#next.process(batch.withKeys(keys), kept)
   }
+}
+
+function isTooLong(key: GroupKey): boolean {
+  const text = textOf(key)
+  // UTF-8 takes at most three bytes per code unit: most keys need no counting.
+  return text.length * 3 > limits.keyBytes && Buffer.byteLength(text) > limits.keyBytes
 }
