@@ -91,9 +91,23 @@ export const limits = {
   sinkColumnName: 255,
 } as const
 
-if (limits.taskStageBytes * 2 > limits.commitBytes) throw new Error('a commit must hold at least two full tasks')
-if (limits.eventBytes * 2 > limits.taskStageBytes) throw new Error('a task must be able to stage at least two of the largest events')
-if (limits.commitBytes * 2 > limits.segmentBytes) throw new Error('a segment must hold at least two of the largest commits')
-if (2 * limits.bodyInflatedBytes + 24 * limits.bodyEvents + limits.bodyLetterBytes + limits.bodyAnswerBytes > limits.commitBytes) throw new Error('a commit must hold the largest body: values, keys as long as them, lengths and timestamps')
-if (limits.bodyBytes > limits.receivingBytes) throw new Error('the largest body must fit what may be received')
-if (limits.bodyBytes > limits.ingestQueueBytes) throw new Error('the ingest queue must hold at least the largest body')
+if (limits.taskStageBytes * 2 > limits.commitBytes)
+  throw new Error('a commit must hold at least two full tasks')
+if (limits.eventBytes * 2 > limits.taskStageBytes)
+  throw new Error('a task must be able to stage at least two of the largest events')
+if (limits.commitBytes * 2 > limits.segmentBytes)
+  throw new Error('a segment must hold at least two of the largest commits')
+if (
+  2 * limits.bodyInflatedBytes +
+    24 * limits.bodyEvents +
+    limits.bodyLetterBytes +
+    limits.bodyAnswerBytes >
+  limits.commitBytes
+)
+  throw new Error(
+    'a commit must hold the largest body: values, keys as long as them, lengths and timestamps',
+  )
+if (limits.bodyBytes > limits.receivingBytes)
+  throw new Error('the largest body must fit what may be received')
+if (limits.bodyBytes > limits.ingestQueueBytes)
+  throw new Error('the ingest queue must hold at least the largest body')

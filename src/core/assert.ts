@@ -19,8 +19,3 @@ export function must<T>(value: T | undefined | null, message: string): T {
   if (value === undefined || value === null) throw new AssertionError(message)
   return value
 }
-
-/** For the arm of a switch that types say cannot be reached. */
-export function unreachable(value: never): never {
-  throw new AssertionError(`unreachable: ${JSON.stringify(value)}`)
-}

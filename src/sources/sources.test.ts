@@ -30,9 +30,10 @@ function place(disk: 'simulated' | 'real'): Place {
     const close = (): void => fs.rmSync(directory, { recursive: true })
     return { env: { ...realEnv(), clock }, directory, pass, close }
   }
-  const env = new Simulation({ seed: 1 }).env('source')
-  env.disk.mkdir('/in')
-  return { env: { ...env, clock, disk: env.disk }, directory: '/in', pass, close: () => undefined }
+  const { random, timers, disk: simulated, net } = new Simulation({ seed: 1 }).env('source')
+  simulated.mkdir('/in')
+  const env = { clock, random, timers, disk: simulated, net }
+  return { env, directory: '/in', pass, close: () => undefined }
 }
 
 function append(disk: Disk, name: string, content: string | Uint8Array): void {

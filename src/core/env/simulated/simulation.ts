@@ -115,12 +115,7 @@ export class SimulatedEnv implements Env, DiskOwner {
   #alive = true
 
   /** `process`: what it is a thread of. */
-  constructor(
-    simulation: Simulation,
-    disk: SimulatedDisk,
-    label: string,
-    process?: SimulatedEnv,
-  ) {
+  constructor(simulation: Simulation, disk: SimulatedDisk, label: string, process?: SimulatedEnv) {
     this.label = label
     this.#process = process
     this.#simulation = simulation
