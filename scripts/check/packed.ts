@@ -60,7 +60,7 @@ function failure(rule: string, text: string): Finding {
 const pipeline = `import { pipeline } from 'millrace'
 
 export default pipeline('packed', (p) => {
-  p.stream('events', { schema: { type: 'object', properties: { id: { type: 'string' } } }, key: 'id' })
+  p.stream('events', { schema: { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] }, key: 'id' })
     .filter((event) => event.id !== '')
     .to(p.topic('kept'))
 })

@@ -3,14 +3,12 @@
  * `toJSON`; `reviveError` makes them errors again.
  */
 import type { MessagePort } from 'node:worker_threads'
-import type { MillraceError } from '../errors.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { MadeSnapshot } from '../state/snapshot.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { WorkerReport } from './reports.ts'
-
-export type ErrorJson = ReturnType<MillraceError['toJSON']>
+import type { ErrorJson } from './status.ts'
 
 /** What one user module became in one thread. */
 export type Planned =

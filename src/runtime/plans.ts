@@ -81,8 +81,7 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
 function checkSameKey(spec: TopicSpec, there: TopicSpec | undefined): void {
   const [old, key] = [there?.labels?.['key'], spec.labels?.['key']]
   if (old === key || there?.labels === undefined) return
-  const text = (path: unknown): string =>
-    path === undefined ? 'no key' : `the key ${String(path)}`
+  const text = (path: unknown): string => (typeof path === 'string' ? `the key ${path}` : 'no key')
   throw new MillraceError(
     'MR2010',
     `Topic "${spec.name}" was made with ${text(old)} and would have ${text(key)}.`,

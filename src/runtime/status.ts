@@ -1,4 +1,7 @@
-import type { ErrorJson } from './messages.ts'
+import type { MillraceError } from '../errors.ts'
+
+/** An error as it crosses a thread or a socket. */
+export type ErrorJson = ReturnType<MillraceError['toJSON']>
 
 /** What an engine is doing, as `GET /admin/status` gives it. */
 export interface EngineStatus {
