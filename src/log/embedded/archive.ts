@@ -6,6 +6,7 @@
  * The new file is durable, name included, before the first of the old ones goes. Its header names them: as long as
  * all of these are there, they count and the archive does not (its name may have been lost once).
  */
+import { DiskError } from '../../core/env/env.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import { must } from '../../core/assert.ts'
 import { xxh64 } from '../../core/hash.ts'
@@ -64,7 +65,7 @@ export function* writeArchive(
   const first = must(maps[0], 'an archive stands for something')
   const last = must(maps.at(-1), 'an archive stands for something')
   const id = { epoch: first.id.epoch, baseLsn: first.id.baseLsn, toLsn: last.nextLsn }
-  const built = yield* build(input, id, last.lastHash)
+  const built = yield* readable(build(input, id, last.lastHash))
   if (built === undefined) return 'unreadable'
   const path = `${folder}/${fileName(id)}`
   const temporary = `${path}.tmp`
@@ -78,6 +79,16 @@ export function* writeArchive(
   yield* step('fsyncDir', folder, () => disk.fsyncDir(folder))
   const { end, maxLogTime } = built.map
   return { id, lastLsn: last.nextLsn - 1, bytes: end, maxLogTime }
+}
+
+/** Undefined when the disk does not give the bytes: nothing is lost by leaving them where they are. */
+function* readable<T>(steps: Steps<T>): Steps<T | undefined> {
+  try {
+    return yield* steps
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    return undefined
+  }
 }
 
 function* build(input: ArchiveInput, id: SegmentId, lastHash: bigint) {
@@ -107,7 +118,12 @@ function* build(input: ArchiveInput, id: SegmentId, lastHash: bigint) {
     map.nextLsn = source.nextLsn
   }
   map.end = size
-  const header = { version: FORMAT_VERSION, uuid, members: maps.map((map) => fileName(map.id)), epoch: id.epoch }
+  const header = {
+    version: FORMAT_VERSION,
+    uuid,
+    members: maps.map((map) => fileName(map.id)),
+    epoch: id.epoch,
+  }
   const { baseLsn } = id
   bytes.set(encodeSegmentHeader({ ...header, baseLsn, prevHash: prevHash ?? 0n }, 'archive'))
   bytes.set(map.encode(uuid), SEGMENT_HEADER)

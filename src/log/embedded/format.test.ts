@@ -116,7 +116,14 @@ describe('what is encoded decodes to the same', () => {
           sequence: d,
         }
         expect(decodeMark(encodeMark(m))).toEqual({ result: 'mark', ...m })
-        const h = { version: small, epoch: small, uuid, baseLsn: a, prevHash: 5n, members: ['1-1.seg', '1-5-9.arc'] }
+        const h = {
+          version: small,
+          epoch: small,
+          uuid,
+          baseLsn: a,
+          prevHash: 5n,
+          members: ['1-1.seg', '1-5-9.arc'],
+        }
         expect(decodeSegmentHeader(encodeSegmentHeader(h))).toEqual({ result: 'segment', ...h })
       }),
     )

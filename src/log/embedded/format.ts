@@ -267,7 +267,9 @@ function membersOf(page: Uint8Array, view: DataView): readonly string[] | undefi
   if (view.getUint32(52, true) !== crc32(names)) return undefined
   try {
     const members: unknown = JSON.parse(new TextDecoder().decode(names))
-    return Array.isArray(members) && members.every((m) => typeof m === 'string') ? members : undefined
+    return Array.isArray(members) && members.every((m) => typeof m === 'string')
+      ? members
+      : undefined
   } catch {
     return undefined
   }

@@ -2,6 +2,7 @@
  * The log thread's side: answers clients on ports, and runs the one group loop: drain what waits, run one group,
  * answer, repeat. While a group is on its way to the disk the next one collects.
  */
+import { DiskError } from '../../core/env/env.ts'
 import type { Env } from '../../core/env/env.ts'
 import type { Port } from '../../core/port.ts'
 import { MillraceError } from '../../errors.ts'
@@ -235,9 +236,20 @@ export class LogHost {
 
   async #retain(): Promise<void> {
     if (this.engine.failure !== undefined) return
-    this.#segments.advance()
+    if (!this.#advanced()) return
     const moved = await this.#drive(this.#retention.run())
     this.#tellEarliest(moved)
+  }
+
+  /** False when the disk does not let us look; retention comes back. */
+  #advanced(): boolean {
+    try {
+      this.#segments.advance()
+      return true
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      return false
+    }
   }
 
   #scheduleRetention(): void {
@@ -284,6 +296,10 @@ function replyOf(answer: CommitAnswer): CommitReply {
 
 function asError(error: unknown): MillraceError {
   if (error instanceof MillraceError) return error
+  if (error instanceof DiskError)
+    return new MillraceError('MR2005', `Reading ${error.path} failed with ${error.code}.`, {
+      cause: error,
+    })
   return new MillraceError('MR6000', `The log failed at a request: ${String(error)}.`, {
     cause: error,
   })

@@ -216,6 +216,34 @@ test('a log in which everything may go keeps working over many rounds of it', ()
     }
   }))
 
+test('a retention that is given later counts for what is there already', () =>
+  rig(async (r) => {
+    await r.log.topics.create(topic('a'))
+    await r.put('a', 60)
+    await r.log.host.retain()
+    await r.log.topics.create(kept('a', { retentionBytes: 1 }), { change: true })
+    await r.log.host.retain()
+    expect(await r.earliest('a')).toBeGreaterThan(40)
+    expect(r.segments().length).toBeLessThan(4)
+  }))
+
+test('what cannot be read is left where it is, and the log goes on', () =>
+  rig(async (r) => {
+    await r.log.topics.create(kept('a', { retentionBytes: 1 }))
+    await r.put('a', 60)
+    await r.reopen()
+    const before = r.segments()
+    for (const on of ['read', 'open'] as const) {
+      const undo = r.sim.disk().inject({ on, path: 'log', times: 1000, effect: { error: 'EIO' } })
+      await r.log.host.retain()
+      undo()
+      expect(r.segments()).toEqual(before)
+    }
+    await r.put('a', 1)
+    await r.log.host.retain()
+    expect(r.segments().length).toBeLessThan(before.length)
+  }))
+
 test('a reader whose segment was removed before it heard of it says gone', () =>
   rig(async (r) => {
     await r.log.topics.create(kept('a', { retentionBytes: 1 }))

@@ -2,6 +2,7 @@
  * Carries retention out: moves earliest offsets, durably; removes the oldest segments once nothing in them is left to
  * read; puts archives in the place of others of which little is left.
  */
+import { DiskError } from '../../core/env/env.ts'
 import type { Engine } from './engine.ts'
 import { archiveBytes, liveOf } from './archive.ts'
 import { decideArchive, decideRetention, isLive, isSettled, livePlace } from './retention.ts'
@@ -28,7 +29,7 @@ export class Retention {
   readonly #witness = new Map<number, { readonly place: number; readonly next: number }>()
   /** How many of the oldest segments the last pass looked at; behind them nothing is old enough. */
   #reached = 0
-  #topics = 0
+  #catalog = 0
 
   constructor(engine: Engine, segments: Segments, options: RetentionOptions) {
     this.#engine = engine
@@ -39,9 +40,9 @@ export class Retention {
   /** Returns the earliest offsets that moved. Throws MillraceError when the log can write nothing. */
   *run(): Steps<readonly (readonly [place: number, offset: number])[]> {
     const { state } = this.#engine
-    // A deleted topic leaves nothing behind that would say where its records were.
-    if (this.#topics !== state.topics.size + state.nextTopic) this.#settled.clear()
-    this.#topics = state.topics.size + state.nextTopic
+    // Another retention, or a deleted topic, changes what may go of any segment.
+    if (this.#catalog !== state.catalogVersion) this.#settled.clear()
+    this.#catalog = state.catalogVersion
     this.#reached = 0
     const moves = decideRetention(state, this.#summaries(), this.#engine.clock.now())
     if (moves.length > 0) yield* this.#engine.change(moves)
@@ -90,7 +91,12 @@ export class Retention {
   #forget(base: number): void {
     this.#settled.delete(base)
     this.#witness.delete(base)
-    this.#segments.forget(base)
+    try {
+      this.#segments.forget(base)
+    } catch (error) {
+      // It could not look which files there are. Whoever needs one of them looks again.
+      if (!(error instanceof DiskError)) throw error
+    }
   }
 
   *#summaries(): Generator<SegmentSummary, void, void> {
@@ -135,7 +141,13 @@ export class Retention {
 
   /** Undefined when the segment cannot be read; then nothing from it on may go. */
   #map(base: number): SegmentMap | undefined {
-    const map = this.#segments.map(base)
-    return map === undefined || map.broken !== undefined ? undefined : map
+    try {
+      const map = this.#segments.map(base)
+      return map?.broken === undefined ? map : undefined
+    } catch (error) {
+      // A reader that comes here reports it; retention only leaves alone what it cannot read.
+      if (!(error instanceof DiskError)) throw error
+      return undefined
+    }
   }
 }

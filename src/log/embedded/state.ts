@@ -55,6 +55,8 @@ export class LogState {
   /** The log time of the last frame. */
   logTime = 0
   nextTopic = 1
+  /** Goes up whenever a topic comes, changes or goes; not part of a checkpoint. */
+  catalogVersion = 0
   readonly topics = new Map<number, TopicState>()
   readonly names = new Map<string, number>()
   readonly writers = new Map<string, WriterState>()
@@ -140,6 +142,7 @@ export class LogState {
   }
 
   #addTopic(info: TopicInfo): void {
+    this.catalogVersion++
     const { partitions } = info
     const there = this.topics.get(info.id)
     // Of a topic that is there already, only what it says of itself changes.
@@ -158,6 +161,7 @@ export class LogState {
   }
 
   #deleteTopic(id: number): void {
+    this.catalogVersion++
     const topic = this.topics.get(id)
     if (topic === undefined) return
     this.topics.delete(id)
