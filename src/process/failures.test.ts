@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { count, pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
 import { encodeReplay } from './dead-letters.ts'
-import type { Letter, Row } from './stage.fixture.ts'
-import { base, Event, ran, row, totals, withMap } from './stage.fixture.ts'
+import type { Letter, Row } from '../../tests/support/stage-fixture.ts'
+import { base, Event, ran, row, totals, withMap } from '../../tests/support/stage-fixture.ts'
 
 describe('a function that fails', () => {
   const throws = (e: Row): object => {

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { PipelineDefinition } from '../index.ts'
 import { pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
-import type { Row } from './stage.fixture.ts'
-import { Event, ran, row, withMap } from './stage.fixture.ts'
+import type { Row } from '../../tests/support/stage-fixture.ts'
+import { Event, ran, row, withMap } from '../../tests/support/stage-fixture.ts'
 
 describe('operating a stage', () => {
   test('a paused task stands still at a batch boundary, loses nothing, and repeats nothing', async () => {

@@ -91,7 +91,7 @@ const rawEvents = fc.array(
     ),
     value: fc.option(fc.integer({ min: -1000, max: 1000 }), { nil: undefined }),
   }),
-  { maxLength: 120 },
+  { maxLength: 120, size: 'max' },
 )
 
 /** How a run is cut: batch sizes, workers, commit endings, how much is produced at a time. */
@@ -108,10 +108,10 @@ const courses = fc.record({
       'unknown' as const,
       'unknown-committed' as const,
     ),
-    { maxLength: 60 },
+    { maxLength: 60, size: 'max' },
   ),
-  crashes: fc.array(fc.boolean(), { maxLength: 40 }),
-  closing: fc.array(fc.boolean(), { maxLength: 60 }),
+  crashes: fc.array(fc.boolean(), { maxLength: 40, size: 'max' }),
+  closing: fc.array(fc.boolean(), { maxLength: 60, size: 'max' }),
   gaps: fc.boolean(),
 })
 
@@ -244,7 +244,7 @@ describe('windows', () => {
         expect((await world.read('p.dead-letters')).length).toBe(0)
         balance(world, events.length + shape.partitions)
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 })

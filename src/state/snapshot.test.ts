@@ -87,10 +87,11 @@ describe('snapshots', () => {
     const key = fc.constantFrom('a', 'b', 'c', 'é', '\u{10000}', '￿', 'long '.repeat(20))
     const commit = fc.array(fc.tuple(key, fc.option(fc.nat(9), { nil: undefined })), {
       maxLength: 6,
+      size: 'max',
     })
     const command = fc.oneof(commit, fc.constantFrom('snapshot' as const, 'partial' as const))
     await fc.assert(
-      fc.asyncProperty(fc.array(command, { maxLength: 25 }), async (commands) => {
+      fc.asyncProperty(fc.array(command, { maxLength: 25, size: 'max' }), async (commands) => {
         const world = await new World().open()
         for (const each of commands) {
           if (each === 'snapshot') await world.snapshot()

@@ -42,7 +42,7 @@ export function storeSuite(name: string, make: Make): void {
   describe(`store promises: ${name}`, () => {
     test('S1, S2, S3: staging, rollback, ranges and restoring agree with a plain map', () => {
       fc.assert(
-        fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
+        fc.property(fc.array(command, { maxLength: 60, size: 'max' }), (commands) => {
           const store = make(spec)
           let committed = new Map<string, number>()
           let live = new Map<string, number>()
@@ -139,7 +139,7 @@ export function storeSuite(name: string, make: Make): void {
 
     test('hostile changelog bytes are refused, whatever they are', () => {
       fc.assert(
-        fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        fc.property(fc.uint8Array({ maxLength: 64, size: 'max' }), (bytes) => {
           try {
             make(spec).restore(bytes)
           } catch (error) {

@@ -204,6 +204,8 @@ class MemoryWriter implements Writer {
 class MemoryReader implements Reader {
   readonly #log: MemoryLog
   readonly #wanted = new Map<string, ReadFrom>()
+  #list: readonly Stored[] = []
+  #at = 0
 
   constructor(log: MemoryLog, from: readonly ReadFrom[]) {
     this.#log = log
@@ -215,7 +217,11 @@ class MemoryReader implements Reader {
       const earliest = this.#log.earliest(topic, partition)
       if (offset < earliest) return { result: 'gone', topic, partition, earliest }
     }
-    for (const block of this.#log.blocks) {
+    // What lies before `#at` of this very list was read, or is not wanted.
+    if (this.#list !== this.#log.blocks) this.#at = 0
+    this.#list = this.#log.blocks
+    for (; this.#at < this.#list.length; this.#at++) {
+      const block = this.#list[this.#at]!
       const id = `${block.topic}/${block.partition}`
       const place = this.#wanted.get(id)
       if (place === undefined || block.nextOffset <= place.offset) continue
@@ -234,6 +240,7 @@ class MemoryReader implements Reader {
   }
 
   seek(from: ReadFrom): void {
+    this.#at = 0
     this.#wanted.set(`${from.topic}/${from.partition}`, from)
   }
 

@@ -40,7 +40,7 @@ const rows = fc.array(
     },
     { requiredKeys: ['id', 'text', 'n'] },
   ),
-  { maxLength: 40 },
+  { maxLength: 40, size: 'max' },
 )
 
 /** An operator as the pipeline's paths say it, as its functions say it, and as one would write it over an array. */
@@ -305,7 +305,7 @@ describe('operators', () => {
     })
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.oneof(table, event), { maxLength: 30 }),
+        fc.array(fc.oneof(table, event), { maxLength: 30, size: 'max' }),
         fc.constantFrom('same', 'path', 'fn'),
         async (commands, how) => {
           const definition = pipeline('p', { partitions: 2 }, (p) => {

@@ -1,8 +1,8 @@
 /** A small stream of `{ id, n }`, and what came of it. */
-import type { OnError, PipelineDefinition } from '../index.ts'
-import { pipeline } from '../index.ts'
-import { StageWorld } from '../../tests/support/stage-world.ts'
-import type { WorldOptions } from '../../tests/support/stage-world.ts'
+import type { OnError, PipelineDefinition } from '../../src/index.ts'
+import { pipeline } from '../../src/index.ts'
+import { StageWorld } from './stage-world.ts'
+import type { WorldOptions } from './stage-world.ts'
 
 export const base = Date.UTC(2024, 0, 1)
 export const Event = {
