@@ -341,6 +341,20 @@ test('a directory opened for reading alone shows the same and is not changed, wi
   expect(log.report.created).toBe(false)
 })
 
+test('every life of the log has an epoch of its own', async () => {
+  const sim = new Simulation({ seed: 'epochs' })
+  const epochs: number[] = []
+  for (let life = 0; life < 4; life++) {
+    const env = sim.env('engine')
+    const log = await inSimulation(sim, openEmbeddedLog({ env, ...small }))
+    epochs.push(log.report.epoch)
+    if (life % 2 === 0) env.crash('power')
+    else await inSimulation(sim, log.stop())
+  }
+  expect(new Set(epochs).size).toBe(4)
+  expect(epochs).toEqual(epochs.toSorted((a, b) => a - b))
+})
+
 test('a second process on the same directory is refused', async () => {
   const sim = new Simulation({ seed: 'lock' })
   await inSimulation(sim, openEmbeddedLog({ env: sim.env('one'), ...small }))
