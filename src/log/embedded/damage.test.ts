@@ -341,6 +341,17 @@ test('a directory opened for reading alone shows the same and is not changed, wi
   expect(log.report.created).toBe(false)
 })
 
+test('opening for reading alone looks again when a file went away meanwhile, and gives up on one that is missing', async () => {
+  const sim = new Simulation({ seed: 'race' })
+  await inSimulation(sim, fill(sim.env('engine'), COMMITS))
+  const cli = sim.env('cli')
+  const gone = { on: 'stat', path: '.seg', effect: { error: 'ENOENT' } } as const
+  sim.disk().inject(gone)
+  expect(await openReadOnly(cli, DIRECTORY).topics.list()).toHaveLength(1)
+  sim.disk().inject({ ...gone, times: 1_000 })
+  expect(() => openReadOnly(cli, DIRECTORY)).toThrow('MR2015')
+})
+
 test('every life of the log has an epoch of its own', async () => {
   const sim = new Simulation({ seed: 'epochs' })
   const epochs: number[] = []

@@ -14,7 +14,7 @@ import type { Published } from './published.ts'
 import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './queries.ts'
 import { EarliestOffsets, SegmentReader } from './reader.ts'
 import { scanSegment } from './scan.ts'
-import { Segments } from './segments.ts'
+import { isMissing, Segments } from './segments.ts'
 import { LogState, placeOf } from './state.ts'
 import { readFile, runSteps, step } from './steps.ts'
 import type { Steps } from './steps.ts'
@@ -22,16 +22,22 @@ import type { Steps } from './steps.ts'
 /** How often a waiting reader looks at the mark (ms): there is nobody here who could wake it. */
 const POLL_MS = 200
 
+/** An engine that runs may remove a segment between our looking and our reading: then look again, this often. */
+const ATTEMPTS = 3
+
 /** Throws MillraceError: no log there, damaged, foreign, newer. */
 export function openReadOnly(env: Env, directory: string): Log & { close(): void } {
-  try {
-    const { state, uuid, mark } = runSteps(readState(env, directory))
-    return new ReadOnlyLog(env, directory, state, uuid, mark)
-  } catch (error) {
-    if (!(error instanceof DiskError)) throw error
-    throw new MillraceError('MR2015', `Reading ${directory} failed: ${error.message}.`, {
-      cause: error,
-    })
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const { state, uuid, mark } = runSteps(readState(env, directory))
+      return new ReadOnlyLog(env, directory, state, uuid, mark)
+    } catch (error) {
+      const moved = isMissing(error) || (error instanceof MillraceError && error.code === 'MR2002')
+      if (moved && attempt < ATTEMPTS) continue
+      if (!(error instanceof DiskError)) throw error
+      const what = `Reading ${directory} failed: ${error.message}.`
+      throw new MillraceError('MR2015', what, { cause: error })
+    }
   }
 }
 
