@@ -641,6 +641,11 @@ export const errorTable = {
     title: 'The pipeline file gives another plan in each thread',
     advice: 'Its top level must not depend on the time, on randomness or on the thread it runs in.',
   },
+  MR3097: {
+    kind: 'conflict',
+    title: 'Two topics are served at one path',
+    advice: 'Give each http source, and each websocket sink, a path of its own.',
+  },
   MR6001: {
     kind: 'conflict',
     title: 'The port is in use',

@@ -10,7 +10,7 @@ export interface MergedPlan {
   readonly ingests: readonly (IngestPlan & { readonly pipeline: string })[]
 }
 
-/** Throws MR3020 where they define a topic differently, MR3021 where two have one name. */
+/** Throws MR3020 where they define a topic differently, MR3021 where two have one name, MR3097 where two share a path. */
 export function mergePlans(plans: readonly Plan[]): MergedPlan {
   const names = new Set<string>()
   const topics = new Map<string, PlannedTopic>()
@@ -28,7 +28,27 @@ export function mergePlans(plans: readonly Plan[]): MergedPlan {
       else ingests.set(ingest.id, mergedIngest(known, ingest, plan.pipeline))
     }
   }
+  checkPaths(plans)
   return { plans, topics: [...topics.values()], ingests: [...ingests.values()] }
+}
+
+/** The server has one answer per path: for what comes in by http sources, and for what goes out by websocket sinks. */
+function checkPaths(plans: readonly Plan[]): void {
+  const taken = new Map<string, string>()
+  const take = (what: string, path: string | undefined, topic: string): void => {
+    const other = taken.get(`${what} ${path}`)
+    if (path === undefined || other === topic) return
+    if (other === undefined) taken.set(`${what} ${path}`, topic)
+    else
+      throw new MillraceError(
+        'MR3097',
+        `The ${what} ${path} is of topic ${other} and of topic ${topic}.`,
+      )
+  }
+  for (const { ingests, delivers } of plans) {
+    for (const { path, topic } of ingests) take('http path', path, topic)
+    for (const { servePath, topic } of delivers) take('websocket path', servePath, topic)
+  }
 }
 
 function mergedTopic(

@@ -3,6 +3,7 @@ import { pipeline } from '../pipeline/pipeline.ts'
 import { planOf } from '../plan/index.ts'
 import { openEmbeddedLog } from '../log/embedded/index.ts'
 import { Simulation } from '../testing/index.ts'
+import { http } from '../sources/index.ts'
 import { admitPlans, createTopics, readPlans, savePlans } from './plans.ts'
 
 const planned = (name: string, topic: string, key: 'a' | 'b') => ({
@@ -74,6 +75,20 @@ describe('admitting plans', () => {
     const ended = work().finally(() => (done = true))
     await simulation.runUntil(() => done)
     await ended
+  })
+
+  it('refuses a pipeline that takes events at the path of another, alone', () => {
+    const at = (name: string) => ({
+      url: `file:///${name}.ts`,
+      plan: planOf(
+        pipeline(
+          name,
+          (p) => void p.stream(name, { schema: { type: 'object' }, from: http({ path: '/in' }) }),
+        ),
+      ),
+    })
+    const { pipelines } = admitPlans([at('one'), at('two')])
+    expect(pipelines.map(({ state, error }) => error?.code ?? state)).toEqual(['running', 'MR3097'])
   })
 
   it('leaves out the pipelines whose topic exists with another shape, and creates the rest', async () => {
