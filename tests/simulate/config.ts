@@ -31,6 +31,8 @@ export interface Config {
   readonly idleMs: number
   readonly crashes: number
   readonly lostAnswers: number
+  /** Now and then the engine stays down for hours, and its clock is set while it is. */
+  readonly pauses: boolean
   /** Chance that a delivery to a sink fails before or after it was applied. */
   readonly sinkFaults: number
 }
@@ -65,6 +67,7 @@ export function draw(random: SeededRandom): Config {
     closing,
     idleMs: closing === 'end' ? 86_400_000 : random.pick([300, 2_000]),
     crashes: random.chance(0.1) ? 0 : 1 + random.int(7),
+    pauses: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
   }

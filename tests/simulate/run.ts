@@ -116,7 +116,7 @@ class Run {
       simulation,
       pipelines: [definition],
       workers,
-      log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 } },
+      log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
     })
@@ -169,7 +169,8 @@ class Run {
     )
     if (plain) all.push(new Producer(outside, 'plain', false))
     const work = Promise.all([...all.map((producer) => producer.run(bodies)), this.#chaos()])
-    await this.#drive('producers and crashes', work)
+    // Pauses are hours.
+    await this.#drive('producers and crashes', work, 24 * 3_600_000)
     await this.#drive('healing', this.#heal())
     await this.#drive('the last events', this.#close(new Producer(outside, 'end', true)))
     await this.#drive(
@@ -251,6 +252,11 @@ class Run {
   /** True when the next crash is to come in the middle of starting. */
   async #restart(again: boolean): Promise<boolean> {
     await this.#sleep(this.#random.int(40))
+    if (this.#config.pauses && this.#random.chance(0.3)) {
+      // Longer than what is between two stages is kept, unless the second of them has not read it.
+      this.simulation.scheduler.spend(2 * 3_600_000)
+      this.simulation.clockSkewMs = (this.#random.float() - 0.5) * 3_600_000
+    }
     this.#engine.start(this.#workers())
     this.#mayFail = false
     return again
