@@ -1,4 +1,5 @@
 import * as fs from 'node:fs'
+import { dirname } from 'node:path'
 import { DiskError } from '../env.ts'
 import type { Disk, DiskEntry, DiskFile } from '../env.ts'
 import { lockFile } from './lock.ts'
@@ -70,6 +71,20 @@ function list(path: string): DiskEntry[] {
     .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
+/** Node's own recursion never ends where a file system answers ENOENT to a mkdir whose parent is there, as /proc does. */
+function makeDirectories(path: string): void {
+  try {
+    fs.mkdirSync(path, 0o750)
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST' && fs.statSync(path).isDirectory()) return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || fs.existsSync(parent)) throw error
+    makeDirectories(parent)
+    makeDirectories(path)
+  }
+}
+
 function fsyncDir(path: string): void {
   diskCall('fsyncDir', path, () => {
     const fd = fs.openSync(path, O_RDONLY | fs.constants.O_DIRECTORY)
@@ -96,9 +111,7 @@ export function realDisk(): Disk {
       ),
     exists: (path) => fs.existsSync(path),
     list,
-    mkdir: (path) => {
-      diskCall('mkdir', path, () => fs.mkdirSync(path, { recursive: true, mode: 0o750 }))
-    },
+    mkdir: (path) => diskCall('mkdir', path, () => makeDirectories(path)),
     rename: (from, to) => diskCall('rename', from, () => fs.renameSync(from, to)),
     unlink: (path) => diskCall('unlink', path, () => fs.unlinkSync(path)),
     fsyncDir,
