@@ -195,6 +195,21 @@ describe('idle partitions in a pipeline', () => {
     expect((await windows(world)).filter((each) => each.startsWith('b'))).toHaveLength(1)
   })
 
+  test('a partition whose records wait behind those of others is not idle', async () => {
+    const world = make()
+    await world.produce('events', [event(0, 0), event(1, 0)])
+    for (let second = 1; second <= 15; second++) {
+      await world.produce('events', [event(0, second * 1_000)])
+    }
+    await world.produce('events', [event(1, 500)])
+    for (let turns = 0; turns < 30; turns++) {
+      world.now += 1_000
+      for (const worker of world.workers) await world.turn(worker, { rows: 1, bytes: 1e6 })
+    }
+    await world.drain()
+    expect(await world.read('late')).toEqual([])
+  })
+
   test('a partition with unread records is not idle, however long its task is behind', async () => {
     const world = make()
     await world.produce('events', [event(0, 0), event(1, 0)])
@@ -214,4 +229,47 @@ describe('idle partitions in a pipeline', () => {
     await pass(world, 12_000)
     expect(await windows(world)).toContain('a 0 3')
   })
+})
+
+test('windows over windows are closed once each, wherever closing is cut short', async () => {
+  const definition = pipeline('p', { partitions: 1 }, (p) => {
+    const first = p
+      .stream('events', { schema: Event, key: 'id', bound: '0ms', idle: '1d', future: '1d' })
+      .keyBy('id')
+      .window(tumbling('1s'), { lateness: '1h' })
+      .aggregate('first', { n: count() })
+    first.to(p.topic('first-out'))
+    first
+      .window(tumbling('2s'), { lateness: '1h' })
+      .aggregate('second', { n: count() })
+      .to(p.topic('second-out'))
+  })
+  const hour = 3_600_000
+  const at = (time: number, id: string) => ({
+    partition: 0,
+    timestamp: base + time,
+    key: id,
+    value: { id },
+  })
+  for (let crashAt = 0; crashAt < 40; crashAt++) {
+    const world = new StageWorld(definition)
+    const [worker] = world.workers
+    // The last one closes d's first window, which lives on for late rows, and the second windows of a, b and c.
+    const early = [at(0, 'a'), at(0, 'b'), at(0, 'c'), at(10_000, 'end')]
+    await world.produce('events', [...early, at(hour, 'd'), at(hour + 5_000, 'end')])
+    for (let turn = 0; turn < 40; turn++) {
+      await world.turn(worker!, { rows: 1, bytes: 1e6 })
+      if (turn === crashAt) world.crash(worker!)
+    }
+    await world.produce('events', [at(hour + 20_000, 'end'), at(4 * hour, 'end')])
+    await world.drain()
+    for (const topic of ['first-out', 'second-out']) {
+      const ids = (await world.read(topic)).map(({ key, timestamp }) => `${key} ${timestamp}`)
+      expect(ids.filter((id) => !id.startsWith('end')).toSorted()).toEqual([
+        ...['a', 'b', 'c'].map((id) => `${id} ${base}`),
+        `d ${base + hour}`,
+      ])
+      expect(new Set(ids).size).toBe(ids.length)
+    }
+  }
 })

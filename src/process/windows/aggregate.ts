@@ -166,7 +166,8 @@ export class Aggregate implements Operator {
       const closes = emit === 'close' && start + sizeMs > task.applied
       if (!closes && !expires) continue
       const prefix = startPrefix(start)
-      const from = expires || after === undefined || after < prefix ? prefix : `${after}\0`
+      // What lies before was emitted already, and let go where it expires.
+      const from = after === undefined || after < prefix ? prefix : `${after}\0`
       for (const [key, value] of task.store.range(from, prefixEnd(prefix))) {
         if (budget.rows-- <= 0) {
           this.#emitter.end()
@@ -174,8 +175,7 @@ export class Aggregate implements Operator {
         }
         last = key
         const dirty = task.dirty.delete(key)
-        if (dirty || (closes && !(after !== undefined && key <= after)))
-          this.#emitter.add(key, start, value)
+        if (dirty || closes) this.#emitter.add(key, start, value)
         if (expires) task.store.delete(key)
       }
       if (expires) task.starts.delete(start)
