@@ -2,7 +2,6 @@
 //
 //   npm run check                 all of them
 //   npm run check -- lint layers  only these
-//   npm run check -- packed       the packed package in an empty project (slow, not in the list above)
 
 import { fileURLToPath } from 'node:url'
 import { ambient } from './check/ambient.ts'
@@ -15,7 +14,7 @@ import { packageHealth } from './check/package.ts'
 import { packed } from './check/packed.ts'
 import { format, lint, lockfile, types, unused } from './check/tools.ts'
 
-const usual: Check[] = [
+const known: Check[] = [
   types,
   lint,
   format,
@@ -27,12 +26,11 @@ const usual: Check[] = [
   lockfile,
   unused,
   packageHealth,
+  packed,
 ]
-const onDemand: Check[] = [packed]
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const wanted = process.argv.slice(2)
-const known = [...usual, ...onDemand]
 const stranger = wanted.find((name) => !known.some((check) => check.name === name))
 if (stranger !== undefined) {
   console.error(
@@ -40,7 +38,7 @@ if (stranger !== undefined) {
   )
   process.exit(2)
 }
-const chosen = wanted.length === 0 ? usual : known.filter(({ name }) => wanted.includes(name))
+const chosen = known.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
 
 const started = performance.now()
 const queue = chosen.values()
