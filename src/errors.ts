@@ -491,7 +491,7 @@ export const errorTable = {
   MR4010: {
     kind: 'unavailable',
     title: 'The state of a task is larger than its limit',
-    advice: 'Use fewer keys or a shorter window and lateness, give the state a time to live (TTL), raise `stateBytes`, or keep it in RocksDB; then resume the task.',
+    advice: 'Use fewer keys or a shorter window and lateness, give the state a time to live (TTL), raise `state` in the options of the pipeline, or keep it in RocksDB; then start the engine again: the task goes on from its last commit.',
   },
   MR4011: {
     kind: 'data',

@@ -100,10 +100,14 @@ function addResolving(dlq: Command, { output }: Surroundings): void {
         const call = engineClient(resolve(options.dataDir)).call('POST', path, body)
         const answer = await output.progress('Working through the letters', call)
         if (options.json === true) output.json(answer)
-        else
-          output.line(
-            `${how === 'replay' ? 'Replayed' : 'Dropped'}: ${(answer as { done: number }).done}`,
-          )
+        else {
+          const { done, left = 0 } = answer as { done: number; left?: number }
+          output.line(`${how === 'replay' ? 'Replayed' : 'Dropped'}: ${done}`)
+          if (left > 0)
+            output.note(
+              `${left} never got to an operator and cannot be replayed: send their records again, or drop them.`,
+            )
+        }
       })
   }
 }

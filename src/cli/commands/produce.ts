@@ -33,9 +33,10 @@ export function addProduce(root: Command, { output, stdin, exitWith }: Surroundi
         output.note(line),
       )
       await output.progress('Sending', sender.sendAll(input))
-      const { accepted, refused } = sender
-      if (options.json === true) output.json({ accepted, refused })
-      else output.line(`${accepted} accepted, ${refused} refused.`)
+      const { accepted, refused, deadLettered } = sender
+      const letters = deadLettered > 0 ? `, ${deadLettered} kept as dead letters` : ''
+      if (options.json === true) output.json({ accepted, refused, deadLettered })
+      else output.line(`${accepted} accepted, ${refused} refused${letters}.`)
       if (refused > 0) exitWith(3)
     })
 }
@@ -54,6 +55,7 @@ class Sender {
   #lines = 0
   accepted = 0
   refused = 0
+  deadLettered = 0
 
   constructor(client: EngineClient, topic: string, note: (line: string) => void) {
     this.#client = client
@@ -108,6 +110,7 @@ class Sender {
     if (typeof answer?.accepted !== 'number') throw refusal(body)
     this.accepted += answer.accepted
     this.refused += answer.refused ?? 0
+    this.deadLettered += answer.deadLettered ?? 0
     for (const verdict of (answer.verdicts ?? []).slice(0, 10)) {
       this.#note(
         `event ${this.#lines + verdict.index + 1}: ${verdict.message ?? verdict.code ?? 'refused'}`,
@@ -120,6 +123,7 @@ class Sender {
 interface Answer {
   readonly accepted: number
   readonly refused: number
+  readonly deadLettered: number
   readonly verdicts: readonly {
     readonly index: number
     readonly code?: string

@@ -97,6 +97,7 @@ export async function replayLetters(
   const byTopic = new Map<string, OpenLetter[]>()
   for (const letter of letters) {
     const topic = replayTopicOf(context.plan, letter.letter)
+    if (topic === undefined) throw notReplayed(letter)
     byTopic.set(topic, [...(byTopic.get(topic) ?? []), letter])
   }
   for (const [topic, group] of byTopic) await stageReplay(context, topic, group)
@@ -111,13 +112,21 @@ export function dropLetters(
   return resolve(context, letters, 'dropped')
 }
 
-function replayTopicOf(plan: Plan, letter: DeadLetter): string {
+/** Whether there is an operator to send the letter back to: what was refused on its way in never reached one. */
+export function isReplayable(plan: Plan, { letter }: OpenLetter): boolean {
+  return replayTopicOf(plan, letter) !== undefined
+}
+
+function replayTopicOf(plan: Plan, letter: DeadLetter): string | undefined {
   const name = `${letter.stage.replace('/', '.')}.replay`
   const topic = plan.topics.find((one) => one.role === 'replay' && one.name === name)
-  if (topic !== undefined && letter.node !== undefined) return topic.name
-  throw new MillraceError(
+  return letter.node === undefined ? undefined : topic?.name
+}
+
+function notReplayed({ offset, letter }: OpenLetter): MillraceError {
+  return new MillraceError(
     'MR6011',
-    `The letter of ${letter.stage} (${letter.operator}) cannot be replayed: send its record again, or drop the letter.`,
+    `Letter ${offset} of ${letter.stage} (${letter.operator}) cannot be replayed: send its record again, or drop the letter.`,
   )
 }
 

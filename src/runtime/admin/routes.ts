@@ -7,7 +7,14 @@ import type { TaskReport } from '../../process/runner.ts'
 import type { EngineStatus } from '../status.ts'
 import { refusalOf } from './guard.ts'
 import { ledgerOf } from './ledger.ts'
-import { dropLetters, letterJson, openLetter, openLetters, replayLetters } from './letters.ts'
+import {
+  dropLetters,
+  isReplayable,
+  letterJson,
+  openLetter,
+  openLetters,
+  replayLetters,
+} from './letters.ts'
 import { describeTopic, lagOf, listTopics, topicNamed } from './topics.ts'
 
 /** What admin routes need of the engine. */
@@ -128,12 +135,18 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
           'The body names neither "offsets" (a list of numbers) nor "all": true.',
         )
       }
-      return { done: await resolving.run(how, plan, some) }
+      return resolving.run(how, plan, some)
     })
   }
 }
 
 /** One at a time, in batches, each with a writer of its own: an operator's command is rare. */
+interface Resolved {
+  readonly done: number
+  /** Letters that cannot be replayed, where there are any. */
+  readonly left?: number
+}
+
 class Resolving {
   readonly #context: AdminContext
   #last: Promise<unknown> = Promise.resolve()
@@ -142,7 +155,11 @@ class Resolving {
     this.#context = context
   }
 
-  run(how: 'replay' | 'drop', plan: Plan, offsets: readonly number[] | undefined): Promise<number> {
+  run(
+    how: 'replay' | 'drop',
+    plan: Plan,
+    offsets: readonly number[] | undefined,
+  ): Promise<Resolved> {
     const mine = this.#last.then(() => this.#run(how, plan, offsets))
     this.#last = mine.catch(() => undefined)
     return mine
@@ -152,7 +169,7 @@ class Resolving {
     how: 'replay' | 'drop',
     plan: Plan,
     offsets: readonly number[] | undefined,
-  ): Promise<number> {
+  ): Promise<Resolved> {
     const { log, now } = this.#context
     for (const offset of offsets ?? []) await openLetter(log, plan, offset)
     const writer: Writer = await log.open('admin')
@@ -161,13 +178,20 @@ class Resolving {
     const [end] = await log.topics.offsets(plan.deadLetters)
     const before = end?.next ?? 0
     let done = 0
+    let left = 0
     try {
       for (let from = 0; ;) {
         const query = { from, before, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
         const { letters } = await openLetters(log, plan, query)
         const last = letters.at(-1)
-        if (last === undefined) return done
-        done += await act({ log, writer, plan, now: now() }, letters)
+        if (last === undefined) return left === 0 ? { done } : { done, left }
+        // Of all letters those are meant that can be replayed; named ones are refused instead.
+        const meant =
+          how === 'replay' && offsets === undefined
+            ? letters.filter((letter) => isReplayable(plan, letter))
+            : letters
+        left += letters.length - meant.length
+        done += await act({ log, writer, plan, now: now() }, meant)
         from = last.offset + 1
       }
     } finally {
