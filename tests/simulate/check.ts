@@ -44,6 +44,12 @@ export function checkAll(
   const model = expected(events, plans, config.rules, idled)
   const partitionOf = new Map(events.flatMap((list, p) => list.map(({ id }) => [id, p] as const)))
   checkEnriched(records, model)
+  for (const { text } of topic(records, 'late-pages').flat()) {
+    const { page, section } = JSON.parse(text) as { page: string; section: string }
+    const want = plans.get(page) ?? 'none'
+    if (section !== want)
+      throw violation('I2', `the section of ${page} is ${want}; it was read as ${section}`)
+  }
   sameSet(
     'I2',
     'dead letters',
@@ -235,7 +241,10 @@ function checkCounters({ walk: { records }, positions }: Final, plan: Plan): voi
     equal(`${id} processed`, sums.get(id)!.processed, size(name))
   equal('dead letters', letters, size(plan.deadLetters))
   equal('late of sim/events', sums.get('sim/events')!.late, size('late-users'))
-  equal('late of sim/per_page', sums.get('sim/per_page')!.late, size('late-pages'))
+  const second = plan.stages.find(({ outputs }) =>
+    outputs.some((output) => output.topic === 'late-pages'),
+  )!
+  equal(`late of ${second.id}`, sums.get(second.id)!.late, size('late-pages'))
 }
 
 /** The transactional sink holds the topic, each record once; the other one saw all of it, in order, maybe some again. */

@@ -1,10 +1,14 @@
 /** What a seed decides: the shape of the pipeline, the sizes, and which faults there are. */
+import type { Mode } from '../../src/index.ts'
 import type { SeededRandom } from '../../src/testing/index.ts'
 import type { Rules } from './model.ts'
 
 export interface Config {
+  readonly mode: Mode
   readonly partitions: number
   readonly pagePartitions: number
+  /** The second stage looks pages up in a table, and has its partitions. */
+  readonly lookup: boolean
   readonly workers: number
   /** Drawn anew at each start, or always `workers`. */
   readonly changeWorkers: boolean
@@ -40,8 +44,11 @@ export interface Config {
 export function draw(random: SeededRandom): Config {
   const closing = random.chance(0.7) ? 'end' : 'idle'
   return {
+    // On this log both mean the same commits; the promises checked are the same.
+    mode: random.chance(0.8) ? 'exactly-once' : 'at-least-once',
     partitions: random.pick([1, 2, 4]),
     pagePartitions: random.pick([1, 2, 4]),
+    lookup: random.chance(0.5),
     workers: 1 + random.int(4),
     changeWorkers: random.chance(0.4),
     commitIntervalMs: random.pick([1, 5, 20]),

@@ -23,13 +23,24 @@ const userSchema = {
   required: ['user', 'plan'],
 } as const
 
+const sectionSchema = {
+  type: 'object',
+  properties: { page: { type: 'string' }, section: { type: 'string' } },
+  required: ['page', 'section'],
+} as const
+
 export function simulatedPipeline(
   config: Config,
   sinks: { readonly pages: Sink; readonly users: Sink },
 ): PipelineDefinition {
-  const { rules, idleMs, partitions, pagePartitions } = config
-  return pipeline('sim', { partitions: pagePartitions }, (p) => {
+  const { mode, rules, idleMs, partitions, pagePartitions } = config
+  return pipeline('sim', { mode, partitions: pagePartitions }, (p) => {
     const users = p.table('users', { schema: userSchema, key: 'user', partitions })
+    const sections = p.table('sections', {
+      schema: sectionSchema,
+      key: 'page',
+      partitions: pagePartitions,
+    })
     const events = p.stream('events', {
       schema: eventSchema,
       key: 'user',
@@ -58,8 +69,11 @@ export function simulatedPipeline(
       })
     perUser.to(sinks.users)
     perUser.late().to(p.topic('late-users', { partitions }))
-    const perPage = enriched
-      .keyBy('page')
+    // Another key than the stream's: rows move, to where the table's row is or to as many partitions as there were.
+    const byPage = config.lookup
+      ? enriched.enrich(sections, 'page', (_, page) => ({ section: page?.section ?? 'none' }))
+      : enriched.derive(() => ({ section: 'none' })).keyBy('page')
+    const perPage = byPage
       .window(tumbling(rules.pages.sizeMs), { lateness: rules.pages.latenessMs })
       .aggregate('per_page', {
         n: count(),

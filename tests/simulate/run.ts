@@ -156,7 +156,7 @@ class Run {
     const { producers, plain, bodies } = this.#config
     this.#engine.start(this.#workers())
     void this.#observer.run(this.#engine, this.#sleep)
-    await this.#drive('loading the table', this.#loadUsers())
+    await this.#drive('loading the tables', this.#loadTables())
     const outside = {
       simulation: this.simulation,
       engine: this.#engine,
@@ -196,8 +196,8 @@ class Run {
     return this.#config.changeWorkers ? 1 + this.#random.int(4) : this.#config.workers
   }
 
-  /** The table is there before the first event is: what is looked up then follows from the model alone. */
-  async #loadUsers(): Promise<void> {
+  /** The tables are there before the first event is: what is looked up then follows from the model alone. */
+  async #loadTables(): Promise<void> {
     const { simulation } = this
     const outside = {
       simulation,
@@ -205,12 +205,20 @@ class Run {
       config: { ...this.#config, lostAnswers: 0 },
       ledger: new Map(),
     }
-    const loader = new Producer(outside, 'loader', true)
+    // A producer counts its requests per topic: one for each.
+    const users = new Producer(outside, 'loader-users', true)
+    const sections = new Producer(outside, 'loader-sections', true)
     for (let i = 0; i < this.#config.users; i++) {
       if (this.#random.chance(0.3)) continue
       const row = { user: `user-${i}`, plan: this.#random.pick(['free', 'paid']) }
       this.#plans.set(row.user, row.plan)
-      await loader.send('users', [row])
+      await users.send('users', [row])
+    }
+    for (let i = 0; this.#config.lookup && i < this.#config.pages; i++) {
+      if (this.#random.chance(0.3)) continue
+      const row = { page: `page-${i}`, section: `section-${this.#random.int(3)}` }
+      this.#plans.set(row.page, row.section)
+      await sections.send('sections', [row])
     }
     await this.#until(() => this.#engine.report().every(({ lag }) => lag === 0))
     await this.#sleep(200)
