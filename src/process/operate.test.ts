@@ -29,6 +29,26 @@ describe('operating a stage', () => {
     expect(out.toSorted()).toEqual(['k0 1', 'k0 2', 'k0 3', 'k1 1', 'k1 2', 'k1 3'])
   })
 
+  test('a resumed task goes on though nothing new arrives', async () => {
+    let broken = true
+    const fn = (e: Row): object => {
+      if (broken) throw new Error('not yet')
+      return { n: e.n }
+    }
+    const { world } = await ran(withMap(fn, { onError: 'fail' }), [row('k1', 1)])
+    const { runners } = world.workers[0]!
+    const waited = new AbortController()
+    const before = runners.map((runner) => runner.wait(waited.signal))
+    broken = false
+    for (const runner of runners) runner.resume('p/events/1')
+    await Promise.race(before)
+    // Nor is it missed by who waits a moment later.
+    await Promise.race(runners.map((runner) => runner.wait(waited.signal)))
+    waited.abort()
+    await world.drain()
+    expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 1 }])
+  })
+
   test('a task that retention overtook stops; resumed, it counts the gap and goes on', async () => {
     const world = new StageWorld(
       withMap((e) => ({ n: e.n })),

@@ -54,7 +54,12 @@ export class IngestRouter {
         : murmur2(encoder.encode(producer.id)) & 0x7fffffff) % slots.length
     const slot = slots[bucket]
     if (slot === undefined)
-      return Promise.resolve(refusalAnswer('MR1035', `No running pipeline has "${ingest}".`))
+      return Promise.resolve(
+        refusalAnswer(
+          'MR1035',
+          `No running pipeline takes events for "${ingest.slice('ingest/'.length)}".`,
+        ),
+      )
     const waiting = this.#bytes[slot] ?? 0
     if (waiting > 0 && waiting + body.length > limits.ingestQueueBytes) {
       const what = `${waiting} bytes of events wait for worker ${slot}; at most ${limits.ingestQueueBytes} may.`

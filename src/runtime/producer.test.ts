@@ -53,7 +53,7 @@ describe('engine.produce', () => {
     const { producer, end } = producerWith([busy, busy, busy])
     await expect(producer.produce('t', [undefined])).rejects.toMatchObject({ code: 'MR1001' })
     end.abort()
-    await expect(producer.produce('t', [1])).rejects.toMatchObject({ code: 'MR6004' })
+    await expect(producer.produce('t', [1])).rejects.toMatchObject({ code: 'MR2009' })
     expect(await producer.produce('t', [])).toEqual({ accepted: 0, refused: [] })
   })
 })

@@ -52,6 +52,7 @@ export class LocalProducer {
   }
 
   async #send(topic: string, bytes: Uint8Array, sequence: number): Promise<Answer> {
+    if (this.#ended.aborted) throw new MillraceError('MR2009', 'The engine has ended.')
     const producer = { id: `${this.#id}-${topic}`, epoch: 0, sequence }
     for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, longestWaitMs)) {
       const answer = answerOf(
