@@ -149,14 +149,21 @@ async function dev(
   try {
     while (!signal.aborted) {
       let engine: Engine | undefined
+      // From here on, so that what is saved while the engine starts is not missed.
+      const change = changes.next()
       try {
         engine = await output.progress('Starting', started(urls, options, signal))
         announce(surroundings, engine, false)
+        void engine.ended.then((error) => {
+          if (error === undefined) return
+          output.error(error, false)
+          output.note('Waiting for a change.')
+        })
       } catch (error) {
         output.error(error, false)
         output.note('Waiting for a change.')
       }
-      await Promise.race([aborted(signal), changes.next()])
+      await Promise.race([aborted(signal), change])
       await engine?.stop()
       if (!signal.aborted) output.note('A file changed: starting again.')
     }
