@@ -27,7 +27,12 @@ export interface ErrorEntry {
 }
 
 export const errorTable = {
-  MR1001: { kind: 'invalid', title: 'The event is not valid JSON', advice: 'Send one JSON object per event, in UTF-8.', status: 400 },
+  MR1001: {
+    kind: 'invalid',
+    title: 'The event is not valid JSON',
+    advice: 'Send one JSON object per event, in UTF-8.',
+    status: 400,
+  },
   MR1002: {
     kind: 'invalid',
     title: 'The event is not valid UTF-8',
@@ -43,7 +48,8 @@ export const errorTable = {
   MR1004: {
     kind: 'invalid',
     title: 'The event has a key __proto__',
-    advice: 'Rename the key: programs that copy such an object can be made to change their own prototypes.',
+    advice:
+      'Rename the key: programs that copy such an object can be made to change their own prototypes.',
     status: 400,
   },
   MR1005: {
@@ -73,7 +79,8 @@ export const errorTable = {
   MR1023: {
     kind: 'invalid',
     title: 'The key of the event cannot be a key',
-    advice: 'Send a string of well-formed Unicode, a boolean, or a number that JavaScript holds exactly.',
+    advice:
+      'Send a string of well-formed Unicode, a boolean, or a number that JavaScript holds exactly.',
     status: 400,
   },
   MR1024: {
@@ -103,7 +110,8 @@ export const errorTable = {
   MR1028: {
     kind: 'invalid',
     title: 'The body is not what its content type says',
-    advice: 'Send one JSON object, a JSON array of objects, or one JSON object per line (application/x-ndjson).',
+    advice:
+      'Send one JSON object, a JSON array of objects, or one JSON object per line (application/x-ndjson).',
     status: 400,
   },
   MR1029: {
@@ -145,7 +153,8 @@ export const errorTable = {
   MR1035: {
     kind: 'invalid',
     title: 'There is no such topic',
-    advice: 'Check the name; topics are declared by the streams and tables of the running pipelines.',
+    advice:
+      'Check the name; topics are declared by the streams and tables of the running pipelines.',
     status: 404,
   },
   MR1036: {
@@ -187,7 +196,8 @@ export const errorTable = {
   MR1042: {
     kind: 'unavailable',
     title: 'It is not known whether the events were stored',
-    advice: 'Send the same request again; with a producer id and sequence number it is accepted once only.',
+    advice:
+      'Send the same request again; with a producer id and sequence number it is accepted once only.',
     status: 503,
   },
   MR1044: {
@@ -205,7 +215,8 @@ export const errorTable = {
   MR1046: {
     kind: 'conflict',
     title: 'The session of this producer is not known, or no more',
-    advice: 'Open the producer again: with a higher epoch and sequence 0. Whether earlier unanswered requests were stored cannot be told any more.',
+    advice:
+      'Open the producer again: with a higher epoch and sequence 0. Whether earlier unanswered requests were stored cannot be told any more.',
     status: 410,
   },
   MR1047: {
@@ -217,7 +228,8 @@ export const errorTable = {
   MR1048: {
     kind: 'invalid',
     title: 'The producer headers are not complete',
-    advice: 'Send Millrace-Producer (1 to 100 characters of A-Z a-z 0-9 . _ : -), Millrace-Epoch and Millrace-Sequence (whole numbers).',
+    advice:
+      'Send Millrace-Producer (1 to 100 characters of A-Z a-z 0-9 . _ : -), Millrace-Epoch and Millrace-Sequence (whole numbers).',
     status: 400,
   },
   MR1049: {
@@ -229,7 +241,8 @@ export const errorTable = {
   MR1050: {
     kind: 'invalid',
     title: 'Too many events of one body are refused',
-    advice: 'Nothing of the body was stored. Fix the events that the verdicts name and send it again.',
+    advice:
+      'Nothing of the body was stored. Fix the events that the verdicts name and send it again.',
     status: 400,
   },
   MR1051: {
@@ -267,27 +280,32 @@ export const errorTable = {
   MR1064: {
     kind: 'data',
     title: 'The file went away before it was read to its end',
-    advice: 'Keep rotated files beside it, under names that begin with its own, until they are read.',
+    advice:
+      'Keep rotated files beside it, under names that begin with its own, until they are read.',
   },
   MR5001: {
     kind: 'data',
     title: 'The record is not a JSON object',
-    advice: 'Look at its bytes in the dead letters; whoever writes to the topic must write JSON objects.',
+    advice:
+      'Look at its bytes in the dead letters; whoever writes to the topic must write JSON objects.',
   },
   MR5002: {
     kind: 'conflict',
     title: 'The sink holds a position in another log',
-    advice: 'Give this pipeline a fresh target, put the old data directory back, or delete the stored position to start over.',
+    advice:
+      'Give this pipeline a fresh target, put the old data directory back, or delete the stored position to start over.',
   },
   MR5003: {
     kind: 'fenced',
     title: 'A newer owner writes to this sink',
-    advice: 'Nothing is lost: the newer owner goes on. Resume the task if there is no other owner any more.',
+    advice:
+      'Nothing is lost: the newer owner goes on. Resume the task if there is no other owner any more.',
   },
   MR5004: {
     kind: 'data',
     title: 'The position stored in the sink does not fit the log',
-    advice: 'Put back the target or the data directory that belong together, or delete the stored position to start over.',
+    advice:
+      'Put back the target or the data directory that belong together, or delete the stored position to start over.',
   },
   MR5005: {
     kind: 'invalid',
@@ -307,7 +325,8 @@ export const errorTable = {
   MR5008: {
     kind: 'data',
     title: 'Retention removed records before the sink took them',
-    advice: 'Resume the task to go on from the earliest record; the lost ones are counted as expired. A larger `hold` keeps more.',
+    advice:
+      'Resume the task to go on from the earliest record; the lost ones are counted as expired. A larger `hold` keeps more.',
   },
   MR5009: {
     kind: 'invalid',
@@ -317,7 +336,8 @@ export const errorTable = {
   MR5010: {
     kind: 'invalid',
     title: 'The webhook wants no more records',
-    advice: 'The receiver answered 410 Gone. Remove the sink, or resume the task when the receiver is back.',
+    advice:
+      'The receiver answered 410 Gone. Remove the sink, or resume the task when the receiver is back.',
   },
   MR5011: {
     kind: 'invalid',
@@ -364,7 +384,8 @@ export const errorTable = {
   MR2002: {
     kind: 'data',
     title: 'Committed data in the log is damaged',
-    advice: 'Nothing was changed. Restore the file it names from a copy, or have an operator look at it.',
+    advice:
+      'Nothing was changed. Restore the file it names from a copy, or have an operator look at it.',
   },
   MR2003: {
     kind: 'data',
@@ -389,13 +410,15 @@ export const errorTable = {
   MR2007: {
     kind: 'unavailable',
     title: 'The disk is full',
-    advice: 'Free some space: the log goes on by itself. Nothing of this was written; send it again then.',
+    advice:
+      'Free some space: the log goes on by itself. Nothing of this was written; send it again then.',
     status: 507,
   },
   MR2008: {
     kind: 'unavailable',
     title: 'The disk failed while the log was written',
-    advice: 'The outcome is unknown; the engine stops and decides at its next start. Send it again then.',
+    advice:
+      'The outcome is unknown; the engine stops and decides at its next start. Send it again then.',
     status: 503,
   },
   MR2009: {
@@ -419,7 +442,8 @@ export const errorTable = {
   MR2012: {
     kind: 'invalid',
     title: 'The topic cannot be created like this',
-    advice: 'Names are 1 to 200 of a-z A-Z 0-9 . _ - and neither . nor ..; partitions are a power of two, at most 1024.',
+    advice:
+      'Names are 1 to 200 of a-z A-Z 0-9 . _ - and neither . nor ..; partitions are a power of two, at most 1024.',
     status: 400,
   },
   MR2013: {
@@ -431,7 +455,8 @@ export const errorTable = {
   MR2014: {
     kind: 'data',
     title: 'The position lies outside the log',
-    advice: 'It belongs to another log or another life of this one: reset the position on purpose, never by default.',
+    advice:
+      'It belongs to another log or another life of this one: reset the position on purpose, never by default.',
   },
   MR2015: {
     kind: 'unavailable',
@@ -461,7 +486,8 @@ export const errorTable = {
   MR4004: {
     kind: 'invalid',
     title: 'The key of a row is missing or cannot be a key',
-    advice: 'Key by a field that holds a string, a number or a boolean; filter rows without it before.',
+    advice:
+      'Key by a field that holds a string, a number or a boolean; filter rows without it before.',
   },
   MR4005: {
     kind: 'invalid',
@@ -491,17 +517,20 @@ export const errorTable = {
   MR4010: {
     kind: 'unavailable',
     title: 'The state of a task is larger than its limit',
-    advice: 'Use fewer keys or a shorter window and lateness, give the state a time to live (TTL), raise `state` in the options of the pipeline, or keep it in RocksDB; then start the engine again: the task goes on from its last commit.',
+    advice:
+      'Use fewer keys or a shorter window and lateness, give the state a time to live (TTL), raise `state` in the options of the pipeline, or keep it in RocksDB; then start the engine again: the task goes on from its last commit.',
   },
   MR4011: {
     kind: 'data',
     title: 'The state of a task cannot be restored',
-    advice: 'Nothing was changed. Bring back the snapshot files, or delete the data directory to start anew.',
+    advice:
+      'Nothing was changed. Bring back the snapshot files, or delete the data directory to start anew.',
   },
   MR4012: {
     kind: 'data',
     title: 'Retention removed records that a task had not read',
-    advice: 'Keep the topic for longer; resuming the task goes on behind the gap and counts it as expired.',
+    advice:
+      'Keep the topic for longer; resuming the task goes on behind the gap and counts it as expired.',
   },
   MR4013: {
     kind: 'invalid',
@@ -511,7 +540,8 @@ export const errorTable = {
   MR4014: {
     kind: 'invalid',
     title: 'A replayed record does not fit the running pipeline',
-    advice: 'The operator it failed in is gone: drop the letter, or send the record to its topic again.',
+    advice:
+      'The operator it failed in is gone: drop the letter, or send the record to its topic again.',
   },
   MR4015: {
     kind: 'internal',
@@ -530,31 +560,41 @@ export const errorTable = {
     advice:
       'The topic is another than the one it read before. Restore the data directory as a whole, or begin with a new one.',
   },
-  MR6000: { kind: 'internal', title: 'An invariant does not hold', advice: 'This is a bug in Millrace: please report it with the message.', status: 500 },
+  MR6000: {
+    kind: 'internal',
+    title: 'An invariant does not hold',
+    advice: 'This is a bug in Millrace: please report it with the message.',
+    status: 500,
+  },
   MR3001: {
     kind: 'invalid',
     title: 'The schema cannot be used',
-    advice: 'Give a TypeBox schema, a JSON Schema object, or a validator that implements Standard Schema (zod, valibot, arktype).',
+    advice:
+      'Give a TypeBox schema, a JSON Schema object, or a validator that implements Standard Schema (zod, valibot, arktype).',
   },
   MR3002: {
     kind: 'invalid',
     title: 'The schema changes the event',
-    advice: 'Events come out of a schema as they go in: take the transform, coercion or default out, and use map() or derive() after the stream.',
+    advice:
+      'Events come out of a schema as they go in: take the transform, coercion or default out, and use map() or derive() after the stream.',
   },
   MR3003: {
     kind: 'invalid',
     title: 'The schema validates asynchronously',
-    advice: 'Schemas run inside the event loop, event by event: move the check to a system that the sink or the producer asks.',
+    advice:
+      'Schemas run inside the event loop, event by event: move the check to a system that the sink or the producer asks.',
   },
   MR3004: {
     kind: 'invalid',
     title: 'The schema has a type that JSON does not have',
-    advice: 'Use strings, numbers, booleans, null, objects and arrays; a date is an ISO 8601 string or a number of milliseconds.',
+    advice:
+      'Use strings, numbers, booleans, null, objects and arrays; a date is an ISO 8601 string or a number of milliseconds.',
   },
   MR3010: {
     kind: 'invalid',
     title: 'The name cannot be used',
-    advice: 'Names have letters, digits, `_` and `-` (topics also `.`), begin with a letter or digit, and have at most 64 characters (topics 200).',
+    advice:
+      'Names have letters, digits, `_` and `-` (topics also `.`), begin with a letter or digit, and have at most 64 characters (topics 200).',
   },
   MR3011: {
     kind: 'invalid',
@@ -569,7 +609,8 @@ export const errorTable = {
   MR3013: {
     kind: 'invalid',
     title: 'The duration or size cannot be read',
-    advice: 'Write a number and a unit: ms, s, m, h, d for durations, B, KB, MB, GB, TB for sizes; or a whole number of milliseconds or bytes.',
+    advice:
+      'Write a number and a unit: ms, s, m, h, d for durations, B, KB, MB, GB, TB for sizes; or a whole number of milliseconds or bytes.',
   },
   MR3014: {
     kind: 'invalid',
@@ -579,7 +620,8 @@ export const errorTable = {
   MR3015: {
     kind: 'invalid',
     title: 'The function cannot give its result at once',
-    advice: 'Operators call functions event by event and wait for nothing: use a plain function, and enrich() with a table for data from elsewhere.',
+    advice:
+      'Operators call functions event by event and wait for nothing: use a plain function, and enrich() with a table for data from elsewhere.',
   },
   MR3016: {
     kind: 'invalid',
@@ -599,7 +641,8 @@ export const errorTable = {
   MR3020: {
     kind: 'conflict',
     title: 'Two definitions of a topic do not agree',
-    advice: 'Pipelines that share a topic give it the same schema, key, time and number of partitions: import both from one file.',
+    advice:
+      'Pipelines that share a topic give it the same schema, key, time and number of partitions: import both from one file.',
   },
   MR3021: {
     kind: 'conflict',
@@ -671,25 +714,29 @@ export const errorTable = {
   MR6005: {
     kind: 'unavailable',
     title: 'A worker died',
-    advice: 'It is replaced and goes on from its last commit; if it dies again, see the cause in its message.',
+    advice:
+      'It is replaced and goes on from its last commit; if it dies again, see the cause in its message.',
     status: 503,
   },
   MR6006: {
     kind: 'unavailable',
     title: 'A worker was stuck in user code and was ended',
-    advice: 'Look for an endless loop or a very slow call in the function it names, or raise --watchdog.',
+    advice:
+      'Look for an endless loop or a very slow call in the function it names, or raise --watchdog.',
     status: 503,
   },
   MR6007: {
     kind: 'unavailable',
     title: 'A worker ran out of memory',
-    advice: 'Raise --worker-memory, lower the state limit of the pipeline, or use fewer, smaller windows.',
+    advice:
+      'Raise --worker-memory, lower the state limit of the pipeline, or use fewer, smaller windows.',
     status: 503,
   },
   MR6008: {
     kind: 'internal',
     title: 'The log thread ended',
-    advice: 'The engine stops at once, so that nothing is acknowledged that is not durable; start it again.',
+    advice:
+      'The engine stops at once, so that nothing is acknowledged that is not durable; start it again.',
     status: 503,
   },
   MR6009: {
@@ -701,13 +748,15 @@ export const errorTable = {
   MR6010: {
     kind: 'invalid',
     title: 'There is nothing of this name',
-    advice: 'List what is there with `millrace topics list`, `millrace lag` or `millrace dlq list`.',
+    advice:
+      'List what is there with `millrace topics list`, `millrace lag` or `millrace dlq list`.',
     status: 404,
   },
   MR6011: {
     kind: 'invalid',
     title: 'The request does not say what is needed',
-    advice: 'The message says what. `docs/reference/http.md` and `docs/reference/cli.md` have all parameters.',
+    advice:
+      'The message says what. `docs/reference/http.md` and `docs/reference/cli.md` have all parameters.',
     status: 400,
   },
   MR6012: {
@@ -729,7 +778,8 @@ export const errorTable = {
   MR6015: {
     kind: 'unavailable',
     title: 'A worker cannot be ended',
-    advice: 'Only ending the process ends it, so the engine stops at once; everything acknowledged is durable. Start it again, and look for a call in user code that blocks its whole thread.',
+    advice:
+      'Only ending the process ends it, so the engine stops at once; everything acknowledged is durable. Start it again, and look for a call in user code that blocks its whole thread.',
     status: 503,
   },
 } as const satisfies Record<string, ErrorEntry>
@@ -745,9 +795,16 @@ export class MillraceError extends Error {
   readonly details: Readonly<Record<string, unknown>>
 
   /** `what` is a full sentence that names the value and the limit; the table's advice is added to it. */
-  constructor(code: ErrorCode, what: string, options: { cause?: unknown; details?: Record<string, unknown> } = {}) {
+  constructor(
+    code: ErrorCode,
+    what: string,
+    options: { cause?: unknown; details?: Record<string, unknown> } = {},
+  ) {
     const entry: ErrorEntry = errorTable[code]
-    super(`${code}: ${what} ${entry.advice}`, options.cause === undefined ? undefined : { cause: options.cause })
+    super(
+      `${code}: ${what} ${entry.advice}`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
     this.name = 'MillraceError'
     this.code = code
     this.kind = entry.kind
@@ -760,15 +817,28 @@ export class MillraceError extends Error {
     return entry.status ?? 500
   }
 
-  toJSON(): { code: ErrorCode; kind: ErrorKind; message: string; details: Readonly<Record<string, unknown>> } {
+  toJSON(): {
+    code: ErrorCode
+    kind: ErrorKind
+    message: string
+    details: Readonly<Record<string, unknown>>
+  } {
     return { code: this.code, kind: this.kind, message: this.message, details: this.details }
   }
 }
 
 /** Rebuilds an error that crossed a thread or a socket as `toJSON` made it. */
-export function reviveError(json: { code: string; message: string; details?: Record<string, unknown> }): MillraceError {
+export function reviveError(json: {
+  code: string
+  message: string
+  details?: Record<string, unknown>
+}): MillraceError {
   const code: ErrorCode = json.code in errorTable ? (json.code as ErrorCode) : 'MR6000'
-  const error = new MillraceError(code, '', json.details === undefined ? {} : { details: json.details })
+  const error = new MillraceError(
+    code,
+    '',
+    json.details === undefined ? {} : { details: json.details },
+  )
   error.message = json.message
   return error
 }
