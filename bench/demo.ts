@@ -62,15 +62,16 @@ try {
   const cpuS = cpuSeconds(engine.pid)
   await engine.end('SIGTERM')
   const pages = comparePages(database, new Map(report.pages))
-  const half = Math.floor(memory.length / 2)
-  const [first, second] = [memory.slice(Math.floor(half / 2), half), memory.slice(half)]
+  const quarters = [0, 1, 2, 3].map((quarter) =>
+    median(memory.slice((memory.length * quarter) / 4, (memory.length * (quarter + 1)) / 4)),
+  )
   const lines = [
     `machine               ${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores; Node ${process.versions.node}`,
     `asked for             ${rate.toLocaleString('en')} events/s for ${seconds} s, producer on the same machine`,
     `acknowledged          ${report.acknowledged.toLocaleString('en')} events, ${Math.round(report.acknowledged / producedS).toLocaleString('en')} events/s`,
     `left to process       ${drainedS.toFixed(1)} s after the last answer`,
     `engine CPU            ${cpuS.toFixed(1)} s, ${((cpuS * 1e6) / report.acknowledged).toFixed(2)} µs per event`,
-    `engine memory         second quarter ${median(first)} MB, second half ${median(second)} MB (medians of resident size)`,
+    `engine memory         ${quarters.join(', ')} MB (resident size, median of each quarter of the run)`,
     `request latency       p50 ${report.latencyMs.p50.toFixed(1)} ms, p99 ${report.latencyMs.p99.toFixed(1)} ms`,
     `SQLite and tally      ${pages.windows} windows, ${pages.views.toLocaleString('en')} views, ${pages.differences.length} differences`,
   ]
