@@ -518,7 +518,7 @@ export const errorTable = {
     kind: 'unavailable',
     title: 'The state of a task is larger than its limit',
     advice:
-      'Use fewer keys or a shorter window and lateness, give the state a time to live (TTL), raise `state` in the options of the pipeline, or keep it in RocksDB; then start the engine again: the task goes on from its last commit.',
+      'Use fewer keys or a shorter window and lateness, or raise `state` in the options of the pipeline; then start the engine again: the task goes on from its last commit. A time to live (TTL) for state, and state in RocksDB, do not exist yet.',
   },
   MR4011: {
     kind: 'data',
