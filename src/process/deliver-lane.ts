@@ -9,6 +9,7 @@ import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
 import type { Position, Reader } from '../log/log.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
+import { noCounters } from './counters.ts'
 import type { Decode, DecodedRow } from './deliver-decode.ts'
 import type { TaskCounters } from './runner.ts'
 
@@ -474,19 +475,8 @@ function rejectedIn(
   return found
 }
 
-const zero: TaskCounters = {
-  read: 0,
-  processed: 0,
-  deadLettered: 0,
-  late: 0,
-  skipped: 0,
-  shed: 0,
-  expired: 0,
-  emitted: 0,
-}
-
 function parseMeta(meta: string | undefined): { counters: TaskCounters; gap: Gap | undefined } {
-  if (meta === undefined || meta === '') return { counters: { ...zero }, gap: undefined }
+  if (meta === undefined || meta === '') return { counters: noCounters(), gap: undefined }
   const value = JSON.parse(meta) as { counters?: Partial<TaskCounters>; gap?: Gap }
-  return { counters: { ...zero, ...value.counters }, gap: value.gap }
+  return { counters: { ...noCounters(), ...value.counters }, gap: value.gap }
 }

@@ -5,6 +5,7 @@
 import { assert } from '../core/assert.ts'
 import { BlockBuilder } from '../log/block.ts'
 import type { Position, Writer } from '../log/log.ts'
+import { noCounters } from './counters.ts'
 import { encodeLetter, letterId } from './dead-letters.ts'
 import type { Refusal } from './ingest-request.ts'
 import type { TaskCounters } from './runner.ts'
@@ -215,17 +216,4 @@ function meta(task: Task): TaskMeta {
 function metaOf(text: string): { counters: TaskCounters; source: string | undefined } {
   const parsed = JSON.parse(text) as TaskMeta
   return { counters: { ...noCounters(), ...parsed.counters }, source: parsed.source }
-}
-
-export function noCounters(): TaskCounters {
-  return {
-    read: 0,
-    processed: 0,
-    deadLettered: 0,
-    late: 0,
-    skipped: 0,
-    shed: 0,
-    expired: 0,
-    emitted: 0,
-  }
 }

@@ -2,6 +2,7 @@
 import type { MillraceError } from '../errors.ts'
 import type { StageInput } from '../plan/plan.ts'
 import type { MemoryStore } from '../state/memory.ts'
+import { noCounters } from './counters.ts'
 import type { TaskCounters, TaskReport, TaskStatus } from './runner.ts'
 import type { TimeRecord } from './time/task-time.ts'
 import { TaskTime } from './time/task-time.ts'
@@ -17,26 +18,13 @@ export interface TaskStore {
   readonly store: AnyStore
 }
 
-export function noCounts(): TaskCounters {
-  return {
-    read: 0,
-    processed: 0,
-    deadLettered: 0,
-    late: 0,
-    skipped: 0,
-    shed: 0,
-    expired: 0,
-    emitted: 0,
-  }
-}
-
 export class Task {
   readonly id: string
   readonly partition: number
   status: TaskStatus = 'running'
   error: MillraceError | undefined
-  counters = noCounts()
-  #committedCounters = noCounts()
+  counters = noCounters()
+  #committedCounters = noCounters()
   /** Next offset to read, by input. */
   readonly positions: Float64Array
   readonly #committedPositions: Float64Array
@@ -69,7 +57,7 @@ export class Task {
   }
 
   restoreCounters(counters: Partial<TaskCounters>): void {
-    this.counters = { ...noCounts(), ...counters }
+    this.counters = { ...noCounters(), ...counters }
     this.#committedCounters = { ...this.counters }
   }
 
