@@ -27,7 +27,13 @@ export interface TaskCounters {
 }
 
 /** `retrying`: a sink or source does not answer; the task goes on by itself. */
-export type TaskStatus = 'running' | 'retrying' | 'paused' | 'failed' | 'behind-retention' | 'finished'
+export type TaskStatus =
+  | 'running'
+  | 'retrying'
+  | 'paused'
+  | 'failed'
+  | 'behind-retention'
+  | 'finished'
 
 export interface TaskReport {
   readonly id: string
