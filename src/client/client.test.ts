@@ -232,6 +232,16 @@ describe('a producer', () => {
     expect(engine.stored).toEqual(numbered(50).map((event) => event.n))
   })
 
+  test('keeps the order of senders that wait, also where a small event would fit before a large one', async () => {
+    const { engine, make, until } = newWorld()
+    const from = make({ queueBytes: 100, batchEvents: 1 })
+    const sizes = [60, 60, 5, 60, 5, 5]
+    const events = sizes.map((size, n) => ({ n, filler: 'x'.repeat(size) }))
+    await until(Promise.all(events.map((event) => from.send(event))))
+    await until(from.close())
+    expect(engine.stored).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
   test('sends at once when it is flushed, and takes nothing once it is closed', async () => {
     const { world, engine, make, until } = newWorld()
     const from = make({ lingerMs: 10_000 })

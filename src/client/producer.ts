@@ -23,6 +23,12 @@ export function producer<T = unknown>(options: ProducerOptions): Producer<T> {
   return new HttpProducer<T>(options)
 }
 
+interface Sender {
+  readonly bytes: number
+  readonly admit: () => void
+  readonly refuse: (error: MillraceError) => void
+}
+
 interface Waiting {
   readonly bytes: Uint8Array
   readonly resolve: (result: EventResult) => void
@@ -41,8 +47,8 @@ class HttpProducer<T> implements Producer<T> {
   /** Bytes of the queue and of the batch under way. */
   #bytes = 0
   #queuedBytes = 0
-  /** Senders that wait for room, first come first served. */
-  #senders: (() => void)[] = []
+  /** Senders that wait for room, first come first served, so that their events keep their order. */
+  readonly #senders: Sender[] = []
   #flushers: { readonly left: () => boolean; readonly resolve: () => void }[] = []
   #settled = 0
   #flushTo = 0
@@ -64,17 +70,13 @@ class HttpProducer<T> implements Producer<T> {
   }
 
   async send(event: T): Promise<Queued> {
-    this.#refuseWhenClosed()
+    if (this.#closed) throw this.#isClosed()
     const text: string | undefined = JSON.stringify(event)
     const bytes = encoder.encode(text ?? '')
-    while (this.#bytes > 0 && this.#bytes + bytes.length > this.#settings.queueBytes) {
-      await new Promise<void>((resolve) => this.#senders.push(resolve))
-      this.#refuseWhenClosed()
-    }
-    this.#counters.sent++
+    if (this.#senders.length === 0 && this.#hasRoom(bytes.length)) this.#takeRoom(bytes.length)
+    else await this.#room(bytes.length)
     const result = new Promise<EventResult>((resolve) => {
       const waiting = { bytes, resolve }
-      this.#bytes += bytes.length
       if (text === undefined)
         this.#refuse(waiting, 'MR1001', `The event is ${typeof event}, which JSON cannot hold.`)
       else if (bytes.length > limits.eventBytes) {
@@ -102,12 +104,35 @@ class HttpProducer<T> implements Producer<T> {
 
   async close(): Promise<void> {
     this.#closed = true
-    for (const resume of this.#senders.splice(0)) resume()
+    for (const { refuse } of this.#senders.splice(0)) refuse(this.#isClosed())
     await this.flush()
   }
 
-  #refuseWhenClosed(): void {
-    if (this.#closed) throw new MillraceError('MR6050', `The producer ${this.id} is closed.`)
+  #isClosed(): MillraceError {
+    return new MillraceError('MR6050', `The producer ${this.id} is closed.`)
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= this.#settings.queueBytes
+  }
+
+  #takeRoom(bytes: number): void {
+    this.#bytes += bytes
+    this.#counters.sent++
+  }
+
+  /** Resolves with the room taken. */
+  #room(bytes: number): Promise<void> {
+    return new Promise((admit, refuse) => this.#senders.push({ bytes, admit, refuse }))
+  }
+
+  #admit(): void {
+    for (let next = this.#senders[0]; next !== undefined; next = this.#senders[0]) {
+      if (!this.#hasRoom(next.bytes)) return
+      this.#takeRoom(next.bytes)
+      this.#senders.shift()
+      next.admit()
+    }
   }
 
   #enqueue(waiting: Waiting): void {
@@ -262,7 +287,7 @@ class HttpProducer<T> implements Producer<T> {
     this.#settled++
     this.#bytes -= waiting.bytes.length
     waiting.resolve(result)
-    for (const resume of this.#senders.splice(0)) resume()
+    this.#admit()
     if (this.#flushers.length === 0) return
     const done = this.#flushers.filter(({ left }) => !left())
     this.#flushers = this.#flushers.filter(({ left }) => left())
