@@ -46,7 +46,8 @@ export interface Quantiles {
 }
 
 export type Labels = Readonly<Record<string, string>>
-export type Observe = (value: number, labels: Labels) => void
+/** One without a value is not exposed. */
+export type Sample = readonly [value: number | undefined, labels: Labels]
 
 export interface Metric {
   /** Without the `_total` that counters get. */
@@ -63,7 +64,7 @@ export interface Metric {
     | '1'
   readonly labels: readonly string[]
   readonly help: string
-  readonly observe: (facts: Facts, observe: Observe) => void
+  readonly samples: (facts: Facts) => readonly Sample[]
 }
 
 /** `clickstream/main/3` is pipeline clickstream, stage main, partition 3; `ingest/events/0` has no pipeline. */
@@ -73,13 +74,8 @@ export function taskLabels(id: string): Labels {
   return { stage: parts.slice(0, -1).join('/'), partition }
 }
 
-function perTask(value: (task: TaskReport) => number | undefined): Metric['observe'] {
-  return (facts, observe) => {
-    for (const task of facts.tasks) {
-      const number = value(task)
-      if (number !== undefined && Number.isFinite(number)) observe(number, taskLabels(task.id))
-    }
-  }
+function perTask(value: (task: TaskReport) => number | undefined): Metric['samples'] {
+  return ({ tasks }) => tasks.map((one) => [value(one), taskLabels(one.id)])
 }
 
 const task = ['stage', 'partition']
@@ -92,11 +88,11 @@ const outcomes = {
   expired: (t: TaskReport) => t.counters.expired,
 } as const
 
-const quantiles = (values: Quantiles, observe: Observe, labels: Labels): void => {
-  observe(values.p50, { ...labels, percentile: '50' })
-  observe(values.p99, { ...labels, percentile: '99' })
-  observe(values.max, { ...labels, percentile: '100' })
-}
+const quantiles = ({ p50, p99, max }: Quantiles, labels: Labels): Sample[] => [
+  [p50, { ...labels, percentile: '50' }],
+  [p99, { ...labels, percentile: '99' }],
+  [max, { ...labels, percentile: '100' }],
+]
 
 /** From counts per bucket: the bound that so many deliveries stayed below. Above the last bound it is the last bound. */
 export function deliveryQuantiles({ boundsMs, counts }: DeliveryReport): Quantiles {
@@ -116,7 +112,7 @@ export const metrics: readonly Metric[] = [
     unit: '1',
     labels: [],
     help: '1 when every pipeline runs and every worker is up.',
-    observe: (facts, observe) => observe(facts.ready ? 1 : 0, {}),
+    samples: ({ ready }) => [[ready ? 1 : 0, {}]],
   },
   {
     name: 'millrace_pipeline_up',
@@ -124,9 +120,8 @@ export const metrics: readonly Metric[] = [
     unit: '1',
     labels: ['pipeline'],
     help: '1 while the pipeline runs, 0 when it failed.',
-    observe: (facts, observe) => {
-      for (const { name, running } of facts.pipelines) observe(running ? 1 : 0, { pipeline: name })
-    },
+    samples: ({ pipelines }) =>
+      pipelines.map(({ name, running }) => [running ? 1 : 0, { pipeline: name }]),
   },
   {
     name: 'millrace_task_up',
@@ -134,14 +129,11 @@ export const metrics: readonly Metric[] = [
     unit: '1',
     labels: [...task, 'status'],
     help: '1 when the task is running or finished, 0 when it is retrying, paused, failed or behind retention; status says which.',
-    observe: (facts, observe) => {
-      for (const { id, status } of facts.tasks) {
-        observe(status === 'running' || status === 'finished' ? 1 : 0, {
-          ...taskLabels(id),
-          status,
-        })
-      }
-    },
+    samples: ({ tasks }) =>
+      tasks.map(({ id, status }) => [
+        status === 'running' || status === 'finished' ? 1 : 0,
+        { ...taskLabels(id), status },
+      ]),
   },
   {
     name: 'millrace_records_read',
@@ -149,7 +141,7 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: task,
     help: 'Records the task read; equals the sum over all outcomes of millrace_records_done.',
-    observe: perTask((t) => t.counters.read),
+    samples: perTask((t) => t.counters.read),
   },
   {
     name: 'millrace_records_done',
@@ -157,13 +149,13 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: [...task, 'outcome'],
     help: 'Records the task finished, by outcome: processed, dead_lettered, late, skipped, shed or expired.',
-    observe: (facts, observe) => {
-      for (const report of facts.tasks) {
-        for (const [outcome, value] of Object.entries(outcomes)) {
-          observe(value(report), { ...taskLabels(report.id), outcome })
-        }
-      }
-    },
+    samples: ({ tasks }) =>
+      tasks.flatMap((one) =>
+        Object.entries(outcomes).map(([outcome, value]): Sample => [
+          value(one),
+          { ...taskLabels(one.id), outcome },
+        ]),
+      ),
   },
   {
     name: 'millrace_records_emitted',
@@ -171,7 +163,7 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: task,
     help: 'Records the task wrote to topics.',
-    observe: perTask((t) => t.counters.emitted),
+    samples: perTask((t) => t.counters.emitted),
   },
   {
     name: 'millrace_lag_records',
@@ -179,7 +171,7 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: task,
     help: 'Records committed upstream that the task has not read yet; an upper bound.',
-    observe: perTask((t) => t.lag),
+    samples: perTask((t) => t.lag),
   },
   {
     name: 'millrace_watermark_seconds',
@@ -187,7 +179,7 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: task,
     help: 'Event time up to which the task has seen everything, as Unix time.',
-    observe: perTask((t) => (t.watermark === undefined ? undefined : t.watermark / 1000)),
+    samples: perTask((t) => (t.watermark === undefined ? undefined : t.watermark / 1000)),
   },
   {
     name: 'millrace_state_keys',
@@ -195,7 +187,7 @@ export const metrics: readonly Metric[] = [
     unit: 'keys',
     labels: task,
     help: 'Entries in the stores of the task.',
-    observe: perTask((t) => t.stateKeys),
+    samples: perTask((t) => t.stateKeys),
   },
   {
     name: 'millrace_state_bytes',
@@ -203,7 +195,7 @@ export const metrics: readonly Metric[] = [
     unit: 'bytes',
     labels: task,
     help: 'Memory that the stores of the task count against their limit.',
-    observe: perTask((t) => t.stateBytes),
+    samples: perTask((t) => t.stateBytes),
   },
   {
     name: 'millrace_delivery_latency_seconds',
@@ -211,12 +203,12 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: [...task, 'percentile'],
     help: 'Time from the append of a record to its delivery by a sink, since the worker started; upper bounds.',
-    observe: (facts, observe) => {
-      for (const { id, delivery } of facts.tasks) {
-        if (delivery === undefined || delivery.counts.every((count) => count === 0)) continue
-        quantiles(deliveryQuantiles(delivery), observe, taskLabels(id))
-      }
-    },
+    samples: ({ tasks }) =>
+      tasks.flatMap(({ id, delivery }) =>
+        delivery === undefined || delivery.counts.every((count) => count === 0)
+          ? []
+          : quantiles(deliveryQuantiles(delivery), taskLabels(id)),
+      ),
   },
   {
     name: 'millrace_delivery_failures',
@@ -224,7 +216,7 @@ export const metrics: readonly Metric[] = [
     unit: '1',
     labels: task,
     help: 'Attempts of a sink that failed and were repeated, since the worker started.',
-    observe: perTask((t) => t.delivery?.failures),
+    samples: perTask((t) => t.delivery?.failures),
   },
   {
     name: 'millrace_topic_appended_records',
@@ -232,9 +224,8 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: ['topic', 'kind'],
     help: 'Offsets given out in the topic, over all partitions.',
-    observe: (facts, observe) => {
-      for (const { name, kind, appended } of facts.topics) observe(appended, { topic: name, kind })
-    },
+    samples: ({ topics }) =>
+      topics.map(({ name, kind, appended }) => [appended, { topic: name, kind }]),
   },
   {
     name: 'millrace_topic_kept_records',
@@ -242,9 +233,7 @@ export const metrics: readonly Metric[] = [
     unit: 'records',
     labels: ['topic', 'kind'],
     help: 'Offsets between the earliest and the next of the topic; an upper bound of what can be read.',
-    observe: (facts, observe) => {
-      for (const { name, kind, kept } of facts.topics) observe(kept, { topic: name, kind })
-    },
+    samples: ({ topics }) => topics.map(({ name, kind, kept }) => [kept, { topic: name, kind }]),
   },
   {
     name: 'millrace_commits',
@@ -252,9 +241,8 @@ export const metrics: readonly Metric[] = [
     unit: 'commits',
     labels: ['worker'],
     help: 'Commits of the worker since it started.',
-    observe: (facts, observe) => {
-      for (const { slot, commits } of facts.workers) observe(commits, { worker: String(slot) })
-    },
+    samples: ({ workers }) =>
+      workers.map(({ slot, commits }) => [commits, { worker: String(slot) }]),
   },
   {
     name: 'millrace_commit_latency_seconds',
@@ -262,10 +250,10 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: ['worker', 'percentile'],
     help: 'Time from handing a commit over to its being durable, since the worker started.',
-    observe: (facts, observe) => {
-      for (const { slot, commitSeconds } of facts.workers)
-        quantiles(commitSeconds, observe, { worker: String(slot) })
-    },
+    samples: ({ workers }) =>
+      workers.flatMap(({ slot, commitSeconds }) =>
+        quantiles(commitSeconds, { worker: String(slot) }),
+      ),
   },
   {
     name: 'millrace_worker_restarts',
@@ -273,9 +261,8 @@ export const metrics: readonly Metric[] = [
     unit: 'restarts',
     labels: ['worker'],
     help: 'Times the worker died or was ended, and was replaced.',
-    observe: (facts, observe) => {
-      for (const { slot, restarts } of facts.workers) observe(restarts, { worker: String(slot) })
-    },
+    samples: ({ workers }) =>
+      workers.map(({ slot, restarts }) => [restarts, { worker: String(slot) }]),
   },
   {
     name: 'millrace_http_requests',
@@ -283,9 +270,8 @@ export const metrics: readonly Metric[] = [
     unit: 'requests',
     labels: ['status'],
     help: 'HTTP answers by status code.',
-    observe: (facts, observe) => {
-      for (const [status, count] of Object.entries(facts.http.answers)) observe(count, { status })
-    },
+    samples: ({ http }) =>
+      Object.entries(http.answers).map(([status, count]) => [count, { status }]),
   },
   {
     name: 'millrace_http_latency_seconds',
@@ -293,7 +279,7 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: ['percentile'],
     help: 'Time from the request line to the end of the answer, since the start.',
-    observe: (facts, observe) => quantiles(facts.http.seconds, observe, {}),
+    samples: ({ http }) => quantiles(http.seconds, {}),
   },
   {
     name: 'millrace_disk_free_bytes',
@@ -301,7 +287,7 @@ export const metrics: readonly Metric[] = [
     unit: 'bytes',
     labels: [],
     help: 'Free on the file system of the data directory.',
-    observe: (facts, observe) => observe(facts.disk.freeBytes, {}),
+    samples: ({ disk }) => [[disk.freeBytes, {}]],
   },
   {
     name: 'process_resident_memory_bytes',
@@ -309,7 +295,7 @@ export const metrics: readonly Metric[] = [
     unit: 'bytes',
     labels: [],
     help: 'Resident memory of the process.',
-    observe: (facts, observe) => observe(facts.process.residentBytes, {}),
+    samples: ({ process }) => [[process.residentBytes, {}]],
   },
   {
     name: 'process_cpu_seconds',
@@ -317,7 +303,7 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: [],
     help: 'CPU time of the process, user and system.',
-    observe: (facts, observe) => observe(facts.process.cpuSeconds, {}),
+    samples: ({ process }) => [[process.cpuSeconds, {}]],
   },
   {
     name: 'process_start_time_seconds',
@@ -325,6 +311,6 @@ export const metrics: readonly Metric[] = [
     unit: 'seconds',
     labels: [],
     help: 'When the process started, as Unix time.',
-    observe: (facts, observe) => observe(facts.process.startedSeconds, {}),
+    samples: ({ process }) => [[process.startedSeconds, {}]],
   },
 ]

@@ -22,9 +22,10 @@ export async function metricsText(facts: Facts): Promise<string> {
       metric.type === 'counter'
         ? meter.createObservableCounter(metric.name, options)
         : meter.createObservableGauge(metric.name, options)
-    instrument.addCallback((result) =>
-      metric.observe(facts, (value, labels) => result.observe(value, labels)),
-    )
+    instrument.addCallback((result) => {
+      for (const [value, labels] of metric.samples(facts))
+        if (value !== undefined && Number.isFinite(value)) result.observe(value, labels)
+    })
   }
   try {
     const { resourceMetrics, errors } = await reader.collect()
