@@ -9,7 +9,7 @@ import { MillraceError } from '../errors.ts'
 import type { Log, Writer } from '../log/log.ts'
 import { file, memory, sqlite } from '../sinks/index.ts'
 import type { Sink, SinkBatch } from '../sinks/index.ts'
-import { newOpening } from '../sinks/position.ts'
+import { openingIn } from '../sinks/sqlite/opening.ts'
 import { SqliteSession } from '../sinks/sqlite/session.ts'
 import { range, row, rowsOf, World } from './deliver.suite.ts'
 import type { TaskReport } from './runner.ts'
@@ -189,7 +189,7 @@ function sqliteInline(): { sink: Sink; rows(): unknown[]; remove(): void } {
     sink: {
       ...sqlite(options),
       open: async (context) => {
-        const session = new SqliteSession(options, newOpening(context, path))
+        const session = new SqliteSession(options, openingIn(path, context))
         return {
           stored: async (partition) => session.stored(partition),
           deliver: async (batch) => session.deliver(batch),

@@ -190,7 +190,7 @@ export class Lane {
     if (gaveUp || !this.#options.transactional) this.#seek(log.offset)
     // A sink that lost what it had gets it again, from the start of the topic where it knows nothing at all.
     else this.#seek(Math.min(log.offset, stored?.offset ?? 0))
-    if (this.#until > next) this.#fail(this.#outside(this.#until, next))
+    if (stored !== undefined && this.#until > next) this.#fail(this.#outside(stored, next))
   }
 
   /**
@@ -444,12 +444,10 @@ export class Lane {
     this.trouble = { status: 'failed', error }
   }
 
-  #outside(offset: number, next: number): MillraceError {
+  #outside({ offset, forget = '' }: StoredPosition, next: number): MillraceError {
     const { topic, partition } = this.#options
-    return new MillraceError(
-      'MR5004',
-      `The sink stands at offset ${offset} of ${topic}/${partition}, which ends at ${next}.`,
-    )
+    const what = `The sink stands at offset ${offset} of ${topic}/${partition}, which ends at ${next}.`
+    return new MillraceError('MR5004', `${what} ${forget}`.trimEnd())
   }
 }
 

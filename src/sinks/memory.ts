@@ -1,5 +1,6 @@
 /** A sink that keeps records in memory or hands them to a function: for tests and for programs that embed the engine. */
 import { MillraceError } from '../errors.ts'
+import { holdOf } from './hold.ts'
 import { checkDelivery, claim, keepRejected, newOpening, storedOf } from './position.ts'
 import type { Opening, PositionRow } from './position.ts'
 import type {
@@ -44,14 +45,14 @@ export function memory(options: MemoryOptions = {}): MemorySink {
     target: options.name ?? 'memory',
     guarantee: 'transactional',
     describe: `memory, up to ${maxRecords} records`,
-    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    ...holdOf('memory', options.hold),
     records,
     get rows() {
       return records.flatMap((record) => (record.value === undefined ? [] : [record.value]))
     },
     clear: () => void (records.length = 0),
     open: async (context) => {
-      const who = newOpening(context, 'memory')
+      const who = newOpening(context, 'memory', 'The end of this process')
       for (const partition of context.partitions) {
         positions.set(
           keyOf(who, partition),
@@ -84,7 +85,7 @@ export function memory(options: MemoryOptions = {}): MemorySink {
         return rejected
       }
       return {
-        stored: async (partition) => storedOf(positions.get(keyOf(who, partition))),
+        stored: async (partition) => storedOf(positions.get(keyOf(who, partition)), who),
         deliver: async (batch) => take(batch),
         close: async () => {},
       }
@@ -112,7 +113,7 @@ export function call(
     target: name,
     guarantee: 'at-least-once',
     describe: `calls ${name}`,
-    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    ...holdOf('call', options.hold),
     open: async (_context: SinkContext): Promise<SinkWriter> => ({
       deliver: async (batch) => {
         await fn(batch)

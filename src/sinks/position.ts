@@ -21,11 +21,13 @@ export interface Opening {
   readonly opening: string
   /** Where the position is kept, for messages: a file, a table. */
   readonly where: string
+  /** What deletes it, of all partitions, as the begin of a sentence: a statement, a command. */
+  readonly forget: string
 }
 
-export function newOpening(context: SinkContext, where: string): Opening {
+export function newOpening(context: SinkContext, where: string, forget: string): Opening {
   const bytes = context.env.random.bytes(12)
-  return { context, opening: Buffer.from(bytes).toString('hex'), where }
+  return { context, opening: Buffer.from(bytes).toString('hex'), where, forget }
 }
 
 /** The row to write when `who` opens; throws when the position stored is another log's or a newer owner's. */
@@ -35,7 +37,7 @@ export function claim(row: PositionRow | undefined, who: Opening, partition: num
   if (row !== undefined && row.logId !== logId) {
     throw new MillraceError(
       'MR5002',
-      `${place} was written from log ${row.logId}, up to offset ${row.offset ?? 0}; this is log ${logId}.`,
+      `${place} was written from log ${row.logId}, up to offset ${row.offset ?? 0}; this is log ${logId}. ${deletes(who)}`,
     )
   }
   if (row !== undefined && row.epoch > epoch) {
@@ -61,13 +63,19 @@ export function checkDelivery(row: PositionRow | undefined, who: Opening, batch:
   if (row.offset !== undefined && row.offset !== batch.from) {
     throw new MillraceError(
       'MR5004',
-      `${place} stands at offset ${row.offset}; the delivery begins at ${batch.from}.`,
+      `${place} stands at offset ${row.offset}; the delivery begins at ${batch.from}. ${deletes(who)}`,
     )
   }
 }
 
-export function storedOf(row: PositionRow | undefined): StoredPosition | undefined {
-  return row?.offset === undefined ? undefined : { offset: row.offset, rejected: row.rejected }
+export function storedOf(row: PositionRow | undefined, who: Opening): StoredPosition | undefined {
+  if (row?.offset === undefined) return undefined
+  return { offset: row.offset, rejected: row.rejected, forget: deletes(who) }
+}
+
+/** For whoever decides that what is stored is not wanted any more. */
+export function deletes({ forget }: Pick<Opening, 'forget'>): string {
+  return `${forget} deletes the stored position.`
 }
 
 /** What to keep of the rejected until the next delivery. */

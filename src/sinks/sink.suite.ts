@@ -218,9 +218,9 @@ export function transactionalSuite(suite: SinkSuite): void {
       const writer = await sink.open!(contextFor(env))
       await writer.deliver(goodBatch(0, 0, 3))
       await writer.close()
-      await expect(sink.open!(contextFor(env, { logId: 'log-b/1', epoch: 5 }))).rejects.toEqual(
-        code('MR5002'),
-      )
+      const foreign = sink.open!(contextFor(env, { logId: 'log-b/1', epoch: 5 }))
+      await expect(foreign).rejects.toEqual(code('MR5002'))
+      await expect(foreign).rejects.toThrow(/ deletes the stored position\. /)
       const back = await sink.open!(contextFor(env, { epoch: 2 }))
       expect((await back.stored!(0))?.offset).toBe(3)
       await back.close()
@@ -248,7 +248,7 @@ export function transactionalSuite(suite: SinkSuite): void {
         const stored = await second.stored!(0)
         expect(stored).toMatchObject({ offset: 13, rejected: [{ offset: 11, code: 'MR5006' }] })
         await second.deliver(goodBatch(0, 13, 1))
-        expect(await second.stored!(0)).toEqual({ offset: 14, rejected: [] })
+        expect(await second.stored!(0)).toMatchObject({ offset: 14, rejected: [] })
         await second.close()
       },
     )

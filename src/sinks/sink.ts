@@ -54,6 +54,8 @@ export interface StoredPosition {
     readonly code: string
     readonly message: string
   }[]
+  /** A sentence that says how an operator deletes it, for messages. */
+  readonly forget?: string
 }
 
 export interface SinkContext {

@@ -11,7 +11,7 @@ export interface WebSocketOptions {
  * rows are in a topic, and each client reads it at its own speed from the offset it asks for, so it can resume without loss
  * as long as retention keeps the rows. A client that is too slow is told so and disconnected.
  *
- * Throws MR5009 when the path is not one.
+ * Throws MR5009 when the path is not one, or is the engine's own.
  */
 export function websocket(options: WebSocketOptions): Sink {
   const { path } = options
@@ -19,6 +19,12 @@ export function websocket(options: WebSocketOptions): Sink {
     throw new MillraceError(
       'MR5009',
       `The path of the websocket sink is ${JSON.stringify(path)}; it must be like /live/pages.`,
+    )
+  }
+  if (path === '/live' || /^\/topics\/[^/]+(\/records)?$/.test(path)) {
+    throw new MillraceError(
+      'MR5009',
+      `The path ${path} of the websocket sink belongs to the engine.`,
     )
   }
   return {

@@ -180,6 +180,16 @@ void existsSync`,
     )
     expect(reasons[0]).toMatch(/shop\/sqlite-sums\/0 is failed: MR5002: .*was written from log/)
     expect(sumsOf(database)).toEqual([{ count: 4, sum: 10 }])
+    // An operator who wants to start over does what the message says.
+    const statement = /`(DELETE FROM [^`]+)`/.exec(reasons[0] ?? '')?.[1] ?? ''
+    const other = new DatabaseSync(database)
+    other.exec(statement)
+    other.close()
+    await post(third, '/admin/resume', { target: 'shop' })
+    await until(
+      () => Promise.resolve(sumsOf(database)),
+      (rows) => JSON.stringify(rows) === '[{"count":1,"sum":99}]',
+    )
   })
 })
 

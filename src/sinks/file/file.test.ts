@@ -137,6 +137,53 @@ test('a file is finished after its time, without a further delivery', async () =
   ).toEqual(['/out/shop-out-0-0000000000000000-0000000000000004.ndjson'])
 })
 
+test('what the position counts on survives a power cut, whatever the disk keeps of the names', async () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const simulation = new Simulation({ seed })
+    const disk = simulation.disk()
+    disk.inject({ on: 'rename', nth: 3 + (seed % 3), effect: { crash: 'power', moment: 'after' } })
+    await work(simulation, 1, 14, 1e9)
+    const stored = await file({ path: '/out' }).open!(
+      contextFor(simulation.env('p'), { epoch: 2 }),
+    ).then((writer) => writer.stored!(0))
+    expect(visible(disk, 0)).toEqual(rows(stored?.offset ?? 0))
+  }
+})
+
+test('a file that cannot be finished now is finished later, without a further delivery', async () => {
+  for (const on of ['rename', 'fsyncDir'] as const) {
+    const simulation = new Simulation({ seed: 1 })
+    const disk = simulation.disk()
+    const writer = await file({ path: '/out', roll: { ms: 500 } }).open!(
+      contextFor(simulation.env('p')),
+    )
+    await writer.deliver(goodBatch(0, 0, 2))
+    disk.inject({ on, nth: 1, effect: { error: 'EIO' } })
+    await simulation.advance(600)
+    await simulation.advance(2_000)
+    expect(visible(disk, 0)).toEqual(rows(2))
+    await writer.deliver(goodBatch(0, 2, 2))
+    disk.losePower()
+    const after = await file({ path: '/out' }).open!(contextFor(simulation.env('p'), { epoch: 2 }))
+    await after.close()
+    expect(visible(disk, 0)).toEqual(rows(4))
+  }
+})
+
+test('a damaged position is told by its file, with what deletes it', async () => {
+  const simulation = new Simulation({ seed: 1 })
+  const env = simulation.env('p')
+  const sink = file({ path: "/o'ut" })
+  const writer = await sink.open!(contextFor(env))
+  await writer.deliver(goodBatch(0, 0, 2))
+  const damaged = env.disk.open("/o'ut/.shop-out-0.position", 'write')
+  damaged.truncate(7)
+  damaged.close()
+  await expect(sink.open!(contextFor(env, { epoch: 2 }))).rejects.toThrow(
+    "MR5004: /o'ut/.shop-out-0.position is damaged. `rm '/o'\\''ut'/.shop-out-*.position` deletes the stored position.",
+  )
+})
+
 test('a deleted key shows as a line of its own', async () => {
   const simulation = new Simulation({ seed: 1 })
   const writer = await file({ path: '/out', roll: { ms: 0 } }).open!(

@@ -1,7 +1,8 @@
-import { dirname } from 'node:path'
-import type { Disk } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
+import { makeDirectory } from '../directory.ts'
+import { holdOf } from '../hold.ts'
 import { newOpening, storedOf } from '../position.ts'
+import type { Opening } from '../position.ts'
 import type { Hold, Sink, SinkContext, SinkWriter } from '../sink.ts'
 import { PartitionFiles, safeName } from './parts.ts'
 
@@ -43,14 +44,18 @@ export function file(options: FileOptions): Sink {
     target: path,
     guarantee: 'transactional',
     describe: `file ${path}/*.ndjson, a new one every ${ms} ms or ${bytes} bytes`,
-    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    ...holdOf('file', options.hold),
     open: async (context) => new FileWriter(context, path, { ms, bytes }),
   }
 }
 
+/** The least wait before a file that could not be finished is tried again. */
+const retryMs = 1_000
+
 class FileWriter implements SinkWriter {
   readonly #context: SinkContext
   readonly #roll: { readonly ms: number; readonly bytes: number }
+  readonly #who: Opening
   readonly #files = new Map<number, PartitionFiles>()
   /** Partitions with a part that will be finished at its time. */
   readonly #timers = new Map<number, () => void>()
@@ -60,17 +65,17 @@ class FileWriter implements SinkWriter {
     this.#roll = roll
     const { disk } = context.env
     makeDirectory(disk, path)
-    const who = newOpening(context, path)
     const prefix = `${safeName(context.pipeline)}-${safeName(context.name)}`
+    this.#who = newOpening(context, path, `\`rm ${quoted(path)}/.${prefix}-*.position\``)
     for (const partition of context.partitions) {
-      const files = new PartitionFiles(disk, path, `${prefix}-${partition}`, who, partition)
+      const files = new PartitionFiles(disk, path, `${prefix}-${partition}`, this.#who, partition)
       files.open()
       this.#files.set(partition, files)
     }
   }
 
   async stored(partition: number): ReturnType<NonNullable<SinkWriter['stored']>> {
-    return storedOf(this.#of(partition).stored())
+    return storedOf(this.#of(partition).stored(), this.#who)
   }
 
   async deliver(batch: Parameters<SinkWriter['deliver']>[0]): Promise<readonly []> {
@@ -84,6 +89,9 @@ class FileWriter implements SinkWriter {
 
   async close(): Promise<void> {
     for (const partition of this.#files.keys()) this.#rollNow(partition)
+    // What could not be finished is, by the next opening.
+    for (const stop of this.#timers.values()) stop()
+    this.#timers.clear()
     for (const files of this.#files.values()) files.abandon()
   }
 
@@ -94,12 +102,12 @@ class FileWriter implements SinkWriter {
     return files
   }
 
-  #rollLater(partition: number): void {
+  #rollLater(partition: number, ms = this.#roll.ms): void {
     if (this.#timers.has(partition)) return
     const { timers } = this.#context.env
     this.#timers.set(
       partition,
-      timers.after(this.#roll.ms, () => this.#rollNow(partition)),
+      timers.after(ms, () => this.#rollNow(partition)),
     )
   }
 
@@ -110,16 +118,12 @@ class FileWriter implements SinkWriter {
     try {
       this.#files.get(partition)?.roll()
     } catch {
-      // The next roll, or the next opening, finishes it.
+      this.#rollLater(partition, Math.max(this.#roll.ms, retryMs))
     }
   }
 }
 
-/** Makes a directory and its parents so that they survive a power cut. */
-function makeDirectory(disk: Disk, path: string): void {
-  const missing: string[] = []
-  for (let at = path; !disk.exists(at); at = dirname(at)) missing.push(at)
-  if (missing.length === 0) return
-  disk.mkdir(path)
-  for (const made of missing) disk.fsyncDir(dirname(made))
+/** A path as a shell takes it. */
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", String.raw`'\''`)}'`
 }

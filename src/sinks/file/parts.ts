@@ -11,7 +11,7 @@
  */
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
-import { checkDelivery, claim, keepRejected } from '../position.ts'
+import { checkDelivery, claim, deletes, keepRejected } from '../position.ts'
 import type { Opening, PositionRow } from '../position.ts'
 import type { SinkBatch } from '../sink.ts'
 
@@ -37,8 +37,10 @@ export class PartitionFiles {
   readonly #partition: number
   #part: Part | undefined
   #file: DiskFile | undefined
-  /** An operation failed half way: only the next opening knows what counts. */
+  /** Writing failed half way: only the next opening knows what counts. */
   #broken = false
+  /** Finishing the part failed half way: it comes before everything else. */
+  #unfinished = false
 
   constructor(disk: Disk, directory: string, prefix: string, who: Opening, partition: number) {
     this.#disk = disk
@@ -87,6 +89,7 @@ export class PartitionFiles {
     if (this.#broken)
       throw new MillraceError('MR5007', `An earlier write to ${this.#directory} failed.`)
     checkDelivery(this.#load(), this.#who, batch)
+    if (this.#unfinished) this.#finish()
     this.#broken = true
     const bytes = encoder.encode(batch.records.map(lineOf).join(''))
     let part = this.#part
@@ -97,6 +100,8 @@ export class PartitionFiles {
       if (isNew) this.#file.truncate(0)
       writeAll(this.#file, bytes, part.length)
       this.#file.fdatasync()
+      // Its name must be there before the position that counts on it: a disk may keep the later name alone.
+      if (isNew) this.#disk.fsyncDir(this.#directory)
       part = { from: part.from, to: batch.to, length: part.length + bytes.length }
     }
     const { logId, epoch } = this.#who.context
@@ -122,13 +127,20 @@ export class PartitionFiles {
   #finish(): void {
     const part = this.#part
     if (part === undefined) return
-    this.#broken = true
+    this.#unfinished = true
     this.abandon()
-    const name = `${this.#prefix}-${pad(part.from)}-${pad(part.to)}.ndjson`
-    this.#disk.rename(this.#path(this.#partName(part.from)), this.#path(name))
-    this.#disk.fsyncDir(this.#directory)
+    const before = this.#path(this.#partName(part.from))
+    const after = this.#path(`${this.#prefix}-${pad(part.from)}-${pad(part.to)}.ndjson`)
+    this.#disk.rename(before, after)
+    try {
+      this.#disk.fsyncDir(this.#directory)
+    } catch (error) {
+      // No later sync makes up for one that failed: it has to be renamed anew.
+      this.#disk.rename(after, before)
+      throw error
+    }
     this.#part = undefined
-    this.#broken = false
+    this.#unfinished = false
   }
 
   #load(): Recorded | undefined {
@@ -143,9 +155,20 @@ export class PartitionFiles {
         if (read === 0) break
         at += read
       }
-      return JSON.parse(decoder.decode(bytes)) as Recorded
+      return this.#read(decoder.decode(bytes))
     } finally {
       file.close()
+    }
+  }
+
+  #read(text: string): Recorded {
+    try {
+      return JSON.parse(text) as Recorded
+    } catch (error) {
+      const path = this.#path(this.#positionName())
+      throw new MillraceError('MR5004', `${path} is damaged. ${deletes(this.#who)}`, {
+        cause: error,
+      })
     }
   }
 

@@ -1,10 +1,12 @@
 import { dirname } from 'node:path'
 import { MillraceError } from '../../errors.ts'
-import { newOpening } from '../position.ts'
+import { makeDirectory } from '../directory.ts'
+import { holdOf } from '../hold.ts'
 import type { Hold, Sink } from '../sink.ts'
 import { openThread } from './client.ts'
+import { openingIn } from './opening.ts'
 import type { ColumnType } from './table.ts'
-import { checkName } from './table.ts'
+import { checkName, checkType } from './table.ts'
 
 export interface SqliteOptions<Key extends string = string> {
   /** The database file; it and its directory are made where they are not there. Relative to the working directory. */
@@ -38,6 +40,7 @@ export function sqlite<const Key extends string = never>(
     )
   }
   for (const name of [...key, ...Object.keys(columns)]) checkName(name, 'The column')
+  for (const [name, type] of Object.entries(columns)) checkType(name, type)
   checkName(table, 'The table')
   if (!Number.isInteger(busyMs) || busyMs < 0 || busyMs > 600_000) {
     throw new MillraceError(
@@ -51,11 +54,10 @@ export function sqlite<const Key extends string = never>(
     guarantee: 'transactional',
     describe: `sqlite ${path}, table ${table}${key.length === 0 ? ', rows added' : `, upsert by ${key.join(', ')}`}`,
     keyFields: key,
-    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    ...holdOf('sqlite', options.hold),
     open: async (context) => {
-      const parent = dirname(path)
-      if (!context.env.disk.exists(parent)) context.env.disk.mkdir(parent)
-      return openThread({ path, table, key, columns, busyMs }, newOpening(context, `${path}`))
+      makeDirectory(context.env.disk, dirname(path))
+      return openThread({ path, table, key, columns, busyMs }, openingIn(path, context))
     },
   }
 }

@@ -7,6 +7,7 @@ import { MillraceError } from '../../errors.ts'
 import { checkDelivery, claim, keepRejected, storedOf } from '../position.ts'
 import type { Opening, PositionRow } from '../position.ts'
 import type { Rejected, SinkBatch, StoredPosition } from '../sink.ts'
+import { positions } from './opening.ts'
 import { RowRefused, Table } from './table.ts'
 import type { TableOptions } from './table.ts'
 
@@ -15,8 +16,6 @@ export interface SessionOptions extends TableOptions {
   /** How long to wait for another writer of the same database, milliseconds. */
   readonly busyMs: number
 }
-
-const positions = '_millrace_positions'
 
 /** The primary part of SQLite's extended result codes. */
 const code = {
@@ -53,7 +52,7 @@ export class SqliteSession {
   }
 
   stored(partition: number): StoredPosition | undefined {
-    return sqlite(this.#who.where, () => storedOf(this.#load(partition)))
+    return sqlite(this.#who.where, () => storedOf(this.#load(partition), this.#who))
   }
 
   /** Writes what can be written and the position behind it, or nothing. */

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { realEnv } from '../../core/env/real/index.ts'
-import { newOpening } from '../position.ts'
 import {
   batchOf,
   contextFor,
@@ -14,8 +13,9 @@ import {
   transactionalSuite,
 } from '../sink.suite.ts'
 import type { SinkSubject, SinkSuite } from '../sink.suite.ts'
-import type { Sink } from '../sink.ts'
+import type { Hold, Sink } from '../sink.ts'
 import { sqlite } from './index.ts'
+import { openingIn } from './opening.ts'
 import { SqliteSession } from './session.ts'
 import type { SessionOptions } from './session.ts'
 
@@ -33,7 +33,7 @@ function inline(options: SessionOptions): Sink {
   return {
     ...sqlite(options),
     open: async (context) => {
-      const session = new SqliteSession(options, newOpening(context, options.path))
+      const session = new SqliteSession(options, openingIn(options.path, context))
       let open = true
       return {
         stored: async (partition) => session.stored(partition),
@@ -259,6 +259,40 @@ test('a target that cannot work is told at once, with a code that stops the task
   ).rejects.toMatchObject({ code: 'MR5005' })
 })
 
+test("another log's position is named with the statement that deletes it, after which it starts over", async () => {
+  const path = join(directory(), 'out.db')
+  const sink = inline({ path, table: 't', key: ['id'], columns: {}, busyMs: 1_000 })
+  const writer = await sink.open!(contextFor(env))
+  await writer.deliver(goodBatch(0, 0, 3))
+  await writer.close()
+  const foreign = contextFor(env, { logId: 'log-b/1', epoch: 5 })
+  const { message } = await sink.open!(foreign).then(
+    () => expect.fail('it opened'),
+    (error: Error) => error,
+  )
+  const [, statement = '', file] =
+    /`(DELETE FROM _millrace_positions [^`]+)` in (\S+) /.exec(message) ?? []
+  expect(file).toBe(path)
+  const other = new DatabaseSync(path)
+  other.exec(statement)
+  other.close()
+  const again = await sink.open!(foreign)
+  expect(await again.stored!(0)).toBeUndefined()
+  expect(await again.deliver(goodBatch(0, 0, 2))).toEqual([])
+  await again.close()
+})
+
+test('a directory that is made for the database is there after a power cut', async () => {
+  const path = directory()
+  const synced: string[] = []
+  const fsyncDir = (name: string): void => void synced.push(name)
+  const disk = Object.assign(Object.create(env.disk) as typeof env.disk, { fsyncDir })
+  const sink = sqlite({ path: join(path, 'a', 'b', 'out.db'), table: 't' })
+  const writer = await sink.open!(contextFor({ ...env, disk }))
+  await writer.close()
+  expect(synced.toSorted()).toEqual([path, join(path, 'a')])
+})
+
 test('a database that another program holds is asked again later; nothing is half written', async () => {
   const path = join(directory(), 'out.db')
   const writer = await inline({ path, table: 't', key: ['id'], columns: {}, busyMs: 5 }).open!(
@@ -301,6 +335,8 @@ test('options that cannot work are refused when they are given', () => {
     { path: 'x.db', table: '' },
     { path: 'x.db', table: 't', key: ['a\0'] },
     { path: 'x.db', table: 't', busyMs: -1 },
+    { path: 'x.db', table: 't', columns: { n: 'NUMBER' as 'ANY' } },
+    { path: 'x.db', table: 't', hold: { ms: 1_000 } as Hold },
   ]) {
     expect(() => sqlite(options)).toThrow(/MR5009/)
   }

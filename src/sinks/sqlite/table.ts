@@ -4,7 +4,8 @@ import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import type { SinkRecord } from '../sink.ts'
 
-export type ColumnType = 'TEXT' | 'INTEGER' | 'REAL' | 'ANY'
+const columnTypes = ['TEXT', 'INTEGER', 'REAL', 'ANY'] as const
+export type ColumnType = (typeof columnTypes)[number]
 
 export interface TableOptions {
   readonly table: string
@@ -33,9 +34,6 @@ export class Table {
     this.#db = db
     this.#options = options
     this.#name = quote(options.table)
-    for (const name of [...options.key, ...Object.keys(options.columns)])
-      checkName(name, 'The column')
-    checkName(options.table, 'The table')
   }
 
   /** Looks at the table again where its schema may have changed: by others, or by a rollback. */
@@ -173,6 +171,14 @@ export function checkName(name: string, what: string): void {
   const problem = nameProblem(name)
   if (problem !== undefined)
     throw new MillraceError('MR5009', `${what} ${JSON.stringify(name)} ${problem}.`)
+}
+
+export function checkType(name: string, type: ColumnType): void {
+  if (columnTypes.includes(type)) return
+  throw new MillraceError(
+    'MR5009',
+    `The column ${JSON.stringify(name)} has the type ${JSON.stringify(type)}; it can be ${columnTypes.join(', ')}.`,
+  )
 }
 
 function checkField(name: string): void {

@@ -2,6 +2,7 @@ import { createHash, createHmac } from 'node:crypto'
 import type { NetRequest } from '../../core/env/env.ts'
 import { NetError } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
+import { holdOf } from '../hold.ts'
 import type {
   Hold,
   Rejected,
@@ -73,7 +74,7 @@ export function webhook(options: WebhookOptions): Sink {
     guarantee: 'at-least-once',
     describe: `webhook POST ${url.origin}/…${settings.key === undefined ? ', not signed' : ', signed'}`,
     batch: { rows, bytes: 1024 * 1024 },
-    ...(options.hold === undefined ? {} : { hold: options.hold }),
+    ...holdOf('webhook', options.hold),
     // The breaker outlives writers: opening a new one does not make the receiver well.
     open: async (context) => new WebhookWriter(context, settings, breaker),
   }
@@ -228,9 +229,14 @@ function settingsOf(options: WebhookOptions): Settings {
     throw wrong("The webhook's url has a user name or password in it; use `headers` or `secret`.")
   }
   for (const [name, value] of Object.entries(headers)) {
-    if (!/^[A-Za-z0-9-]+$/.test(name) || /[\r\n\0]/.test(value))
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value))
       throw wrong(`The header ${JSON.stringify(name)} cannot be sent.`)
   }
+  if (send !== 'batch' && send !== 'single')
+    throw wrong(`send of the webhook is ${JSON.stringify(send)}; it can be batch or single.`)
+  // As from an environment variable that is not set: nobody means to send unsigned then.
+  if ('secret' in options && typeof options.secret !== 'string')
+    throw wrong('The secret of the webhook has no value; leave it out to send without a signature.')
   const { failures = 5, openMs = 15_000 } = breaker
   between('timeoutMs', timeoutMs, 1, 300_000)
   between('breaker.failures', failures, 1, 1_000_000)

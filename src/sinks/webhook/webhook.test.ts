@@ -314,8 +314,11 @@ test('options that cannot work are refused when they are given', () => {
     { url, timeoutMs: 1e9 },
     { url, headers: { 'x y': '1' } },
     { url, headers: { x: 'a\r\nb' } },
+    { url, headers: { x: 'π' } },
+    { url, send: 'each' },
+    { url, secret: undefined },
   ]) {
-    expect(() => webhook(options)).toThrow(/MR5009/)
+    expect(() => webhook(options as WebhookOptions)).toThrow(/MR5009/)
   }
 })
 
