@@ -30,7 +30,8 @@ interface GeneratorPosition {
 export function generator<T>(options: GeneratorOptions<T>): Source {
   const { seed = 1, count = Infinity, eventsPerSecond } = options
   checkRate('generator', eventsPerSecond)
-  if (!(count >= 0) || !Number.isSafeInteger(seed)) {
+  const whole = Number.isInteger(count) || count === Infinity
+  if (!whole || count < 0 || !Number.isSafeInteger(seed)) {
     throw new MillraceError(
       'MR1063',
       `The generator source has seed ${seed} and count ${count}: whole numbers, count not negative.`,
@@ -62,7 +63,7 @@ class GeneratorReader<T> implements SourceReader {
   }
 
   poll(maxEvents: number, maxBytes: number): SourcePoll {
-    const { count = Infinity, eventsPerSecond, event } = this.#options
+    const { count = Infinity, eventsPerSecond } = this.#options
     if (this.#next >= count) return { result: 'ended' }
     const allowed = Math.min(maxEvents, count - this.#next, this.#pace?.allowed() ?? Infinity)
     if (allowed < 1) return { result: 'idle', againInMs: this.#pace?.waitMs() ?? 1 }
@@ -72,9 +73,7 @@ class GeneratorReader<T> implements SourceReader {
       const at =
         this.#startedAt +
         (eventsPerSecond === undefined ? 0 : Math.floor((index * 1000) / eventsPerSecond))
-      const made = encoder.encode(
-        JSON.stringify(event(index, { random: randomOf(this.#options.seed ?? 1, index), at })),
-      )
+      const made = this.#event(index, at)
       events.push(made)
       bytes += made.length
     }
@@ -85,6 +84,16 @@ class GeneratorReader<T> implements SourceReader {
 
   close(): void {
     this.#next = Infinity
+  }
+
+  #event(index: number, at: number): Uint8Array {
+    const { event, seed = 1 } = this.#options
+    try {
+      return encoder.encode(JSON.stringify(event(index, { random: randomOf(seed, index), at })))
+    } catch (error) {
+      const text = `event of the generator source failed for event ${index}: ${String(error)}.`
+      throw new MillraceError('MR1063', text, { cause: error })
+    }
   }
 }
 

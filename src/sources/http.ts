@@ -29,6 +29,10 @@ export function http(options: HttpSourceOptions): Source {
   if (reserved.some((own) => path === own || path.startsWith(`${own}/`))) {
     throw new MillraceError('MR1063', `The path ${path} of an http source belongs to the engine.`)
   }
+  if (onInvalid !== 'refuse' && onInvalid !== 'deadLetter') {
+    const text = `onInvalid of the http source ${path} is ${JSON.stringify(onInvalid)}; it can be refuse or deadLetter.`
+    throw new MillraceError('MR1063', text)
+  }
   return {
     kind: 'http',
     replay: 'resends',

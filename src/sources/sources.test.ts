@@ -304,6 +304,13 @@ test('a replay with a rate gives that many events a second, and makes up for a s
   expect(take()).toBe(100)
 })
 
+test('a generator whose function throws says for which event', () => {
+  const { env } = place('simulated')
+  const event = (index: number): bigint | number => (index === 2 ? 1n : index)
+  const reader = openAt(env, generator({ event }))
+  expect(() => reader.poll(10, 1_000)).toThrow(/MR1063: event .* for event 2: TypeError: .*BigInt/)
+})
+
 describe('host metrics', () => {
   function proc(disk: Disk, busy: number, idle: number, sectors: number, bytes: number): void {
     const files: Record<string, string> = {
@@ -375,4 +382,6 @@ test('options that mean nothing are refused when the source is made', () => {
   expect(codeOf(() => file('x', { start: 'latest' }))).toBe('MR1063')
   expect(codeOf(() => hostMetrics({ every: '10ms' }))).toBe('MR1063')
   expect(codeOf(() => generator({ event: String, count: -1 }))).toBe('MR1063')
+  expect(codeOf(() => generator({ event: String, count: 1.5 }))).toBe('MR1063')
+  expect(codeOf(() => http({ path: '/x', onInvalid: 'deadletter' as 'deadLetter' }))).toBe('MR1063')
 })
