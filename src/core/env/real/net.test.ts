@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { afterEach, describe, expect, test } from 'vitest'
 import { NetError } from '../env.ts'
 import type { Net, NetAnswer, NetRequest } from '../env.ts'
@@ -233,4 +234,19 @@ describe('a request', () => {
     expect(await outcome(get(net, `http://127.0.0.1:${port}/silent`, soon))).toBe('timeout')
     expect(await outcome(get(net, `http://127.0.0.1:${port}/drip`, soon))).toBe('timeout')
   })
+})
+
+test('a connection that is used again and again gathers nothing', async () => {
+  const sockets = new Set<Socket>()
+  const seen = (message: unknown): void => {
+    const { socket } = (message as { request: ClientRequest }).request
+    if (socket !== null) sockets.add(socket)
+  }
+  subscribe('http.client.response.finish', seen)
+  closers.push(() => unsubscribe('http.client.response.finish', seen))
+  const port = await serve((_request, response) => response.end('ok'))
+  const net = realNet()
+  for (let i = 0; i < 5; i++) await get(net, `http://127.0.0.1:${port}/`)
+  expect(sockets.size).toBe(1)
+  expect([...sockets].map((socket) => socket.listenerCount('connect'))).toEqual([0])
 })

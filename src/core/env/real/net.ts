@@ -117,8 +117,9 @@ function send(request: NetRequest, url: URL, agents: Connections): Promise<NetAn
       return
     }
     outgoing.on('socket', (socket) => {
+      // One that is used again never connects again: what waits for that would wait for ever.
       if (!socket.connecting) connected = true
-      socket.once(secure ? 'secureConnect' : 'connect', () => (connected = true))
+      else socket.once(secure ? 'secureConnect' : 'connect', () => (connected = true))
     })
     outgoing.on('error', fail)
     outgoing.on('response', (incoming) => {
