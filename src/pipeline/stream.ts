@@ -1,5 +1,6 @@
 /** The operators: every one takes a stream and gives a stream, typed by what its rows hold. */
 import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
 import type { Sink } from '../sinks/sink.ts'
 import type { Aggregate, Tumbling } from './aggregates.ts'
 import { conditionsOf } from './conditions.ts'
@@ -388,5 +389,5 @@ function checkNumeric(aggregate: string, path: string, shape: Shape): void {
 /** `sqlite-pages`: kind and target, with what cannot be in a name left out. */
 function sinkName(sink: Sink): string {
   const target = sink.target.replaceAll(/[^A-Za-z0-9_]+/g, '-').replaceAll(/^-+|-+$/g, '')
-  return (target === '' ? sink.kind : `${sink.kind}-${target}`).slice(0, 100)
+  return (target === '' ? sink.kind : `${sink.kind}-${target}`).slice(0, limits.nameBytes)
 }
