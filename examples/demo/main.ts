@@ -5,7 +5,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { comparePages, compareRevenue } from './compare.ts'
 import { EngineProcess, freePort } from './engine.ts'
@@ -38,8 +38,20 @@ const engine = new EngineProcess(
     DEMO_ORDERS: ordersFile,
     DEMO_WEBHOOK: receiver.url,
     DEMO_WEBHOOK_SECRET: SECRET,
+    // A fifth of one processor is busy: so it is wherever the demo runs, however many there are.
+    DEMO_CPU_ALERT: String(0.2 / cpus().length),
   },
 )
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    // It is a process of its own: nobody else would end it.
+    view.end()
+    void engine.end('SIGKILL')
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
+    process.exit(130)
+  })
+}
 
 let agrees = false
 try {
@@ -62,10 +74,11 @@ async function run(): Promise<DemoReport> {
   const startMs = await engine.start()
   view.say(`engine ready after ${Math.round(startMs)} ms; live page: ${engine.url}/`)
   await seedUsers()
-  const producing = produce()
   const follow = view.follow(engine, () => receiver.alerts())
-  const restartMs = options.crash ? await crashHalfWay() : undefined
-  const producer = await producing
+  const [producer, restartMs] = await Promise.all([
+    produce(),
+    options.crash ? crashHalfWay() : undefined,
+  ])
   view.say('the producer is done; waiting for the last windows')
   await engine.caughtUp(
     (topic) => !topic.startsWith('host') && !topic.startsWith('demo.cpu'),

@@ -132,6 +132,8 @@ async function runLane(index: number): Promise<void> {
   lane.close()
 }
 
+// Without the demo nobody wants the rest.
+process.once('disconnect', () => process.exit())
 const progress = setInterval(() => process.send?.({ progress: { ...ledger } }), 250)
 await Promise.all(Array.from({ length: LANES }, (_, lane) => runLane(lane)))
 clearInterval(progress)

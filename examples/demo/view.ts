@@ -54,16 +54,19 @@ export class LiveView {
   }
 
   #draw(counters: Record<string, number> | undefined, alerts: number): void {
-    const number = (value: number | undefined): string =>
-      (value ?? 0).toLocaleString('en').padStart(12)
+    const number = (value: number | undefined, width: number): string =>
+      (value ?? 0).toLocaleString('en').padStart(width)
+    const { sent, acknowledged, retries } = this.#producer
     const lines = [
-      `  producer  sent ${number(this.#producer['sent'])}   acknowledged ${number(this.#producer['acknowledged'])}   retries ${number(this.#producer['retries'])}`,
+      `  producer  sent ${number(sent, 11)}   acknowledged ${number(acknowledged, 11)}   retries ${number(retries, 7)}`,
       counters === undefined
         ? '  engine    does not answer'
-        : `  engine    read ${number(counters['read'])}   late ${number(counters['late'])}   dead letters ${number(counters['deadLettered'])}   alerts ${number(alerts)}`,
+        : `  engine    read ${number(counters['read'], 11)}   late ${number(counters['late'], 7)}   dead letters ${number(counters['deadLettered'], 5)}   alerts ${number(alerts, 5)}`,
     ]
     this.#erase()
-    process.stdout.write(`${lines.join('\n')}\n`)
+    // A line that the terminal breaks would be two to erase.
+    const columns = this.#terminal ? process.stdout.columns - 1 : Infinity
+    process.stdout.write(lines.map((line) => `${line.slice(0, columns)}\n`).join(''))
     this.#drawn = this.#terminal ? lines.length : 0
   }
 
