@@ -7,5 +7,6 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'tests/**/*.test.ts'],
     passWithNoTests: true,
     testTimeout: 20_000,
+    setupFiles: ['tests/support/fast-check.ts'],
   },
 })
