@@ -12,8 +12,9 @@ const inherited =
   /^(--conditions=|-C=|--experimental-transform-types$|--enable-source-maps$|--no-warnings)/
 
 /**
- * Node ends a thread at its heap limit, but only grants it 16 MiB more to get there; with young generations larger than
- * that, moving one into the old can jump over both, and then the whole process ends.
+ * For every thread, so that memory stops growing early. And Node ends a thread at its heap limit, but only grants it
+ * 16 MiB more to get there; with young generations larger than that, moving one into the old can jump over both, and
+ * then the whole process ends.
  */
 const youngMb = 24
 
@@ -47,13 +48,9 @@ export function spawnThread(entry: string, options: ThreadOptions): Worker {
     execArgv,
     ...(cached ? { env: { NODE_COMPILE_CACHE: options.cacheDir, ...process.env } } : {}),
     ...(options.transfer === undefined ? {} : { transferList: options.transfer }),
-    ...(options.heapMb === undefined
-      ? {}
-      : {
-          resourceLimits: {
-            maxOldGenerationSizeMb: options.heapMb,
-            maxYoungGenerationSizeMb: youngMb,
-          },
-        }),
+    resourceLimits: {
+      maxYoungGenerationSizeMb: youngMb,
+      ...(options.heapMb === undefined ? {} : { maxOldGenerationSizeMb: options.heapMb }),
+    },
   })
 }
