@@ -31,6 +31,7 @@ const letters: fc.Arbitrary<DeadLetter> = fc.record({
   watermark: optional(integer),
   upstream: optional(integer),
   key: optional(fc.string({ unit: 'grapheme' })),
+  typedKey: optional(fc.oneof(integer, fc.boolean(), fc.array(fc.oneof(integer, fc.string())))),
   raw: fc.oneof(
     fc.uint8Array({ maxLength: 2_000 }),
     fc.string({ unit: 'grapheme', maxLength: 500 }).map((s) => new TextEncoder().encode(s)),
@@ -79,7 +80,11 @@ test('a watermark that is not there yet stays "none yet"', () => {
     timestamp: 5,
     watermark: -Infinity,
     upstream: 0,
-    key: 'k',
+    topic: 't',
+    partition: 1,
+    offset: 7,
+    key: '5',
+    typedKey: 5,
     letter: 9,
     attempts: 2,
   }

@@ -4,6 +4,7 @@
  * names the letter's offset: nothing in a log is changed in place.
  */
 import { limits } from '../limits.ts'
+import type { GroupKey } from './keys.ts'
 
 export interface DeadLetter {
   /** Same failure, same id: see `letterId`. */
@@ -16,12 +17,13 @@ export interface DeadLetter {
   readonly node: number | undefined
   readonly code: string
   readonly message: string
-  /** How often it was tried, the last time included. */
+  /** How often it was tried, the last time and those before replays included. */
   readonly attempts: number
   readonly planHash: string
-  /** Where the record was read, or, for ingest, the topic it was meant for (no partition and offset then). */
+  /** Where the record was read first, or, for ingest, the topic it was meant for (no partition and offset then). */
   readonly topic: string
   readonly partition: number | undefined
+  /** Undefined for rows that windows made, too. */
   readonly offset: number | undefined
   /** Event time in milliseconds; undefined where it was not known yet. */
   readonly timestamp: number | undefined
@@ -29,6 +31,8 @@ export interface DeadLetter {
   readonly watermark: number | undefined
   readonly upstream: number | undefined
   readonly key: string | undefined
+  /** The key itself where it is not a string: 5 and "5" are two groups. */
+  readonly typedKey?: GroupKey | undefined
   /** The bytes at the failed operator's input: what was read, or the row's JSON where operators before changed it. */
   readonly raw: Uint8Array
   /** Wall time of the failure, milliseconds. */
@@ -51,10 +55,15 @@ export interface ReplayRecord {
   readonly node: number
   /** The letter's raw bytes. */
   readonly raw: Uint8Array
+  /** The letter's own: failing again, it is a letter of the same record. */
+  readonly topic: string
+  readonly partition: number | undefined
+  readonly offset: number | undefined
   readonly timestamp: number | undefined
   readonly watermark: number | undefined
   readonly upstream: number | undefined
   readonly key: string | undefined
+  readonly typedKey?: GroupKey | undefined
   /** Offset of the letter in the dead-letter topic. */
   readonly letter: number
   /** Attempts so far. */
@@ -66,11 +75,19 @@ export function letterId(
   stage: string,
   operator: string,
   topic: string,
-  partition: number,
-  offset: number,
+  partition: number | undefined,
+  offset: number | undefined,
   index = 0,
 ): string {
   return `${stage}:${operator}@${topic}/${partition}/${offset}${index === 0 ? '' : `.${index}`}`
+}
+
+/** The key with the type it had. */
+export function keyOf({
+  key,
+  typedKey,
+}: Pick<ReplayRecord, 'key' | 'typedKey'>): GroupKey | undefined {
+  return typedKey ?? key
 }
 
 const encoder = new TextEncoder()
@@ -118,10 +135,14 @@ export function decodeReplay(bytes: Uint8Array): ReplayRecord | undefined {
     node,
     raw,
     letter,
+    topic: text(json, 'topic') ?? '',
+    partition: number(json, 'partition'),
+    offset: number(json, 'offset'),
     timestamp: number(json, 'timestamp'),
     watermark: number(json, 'watermark'),
     upstream: number(json, 'upstream'),
     key: text(json, 'key'),
+    typedKey: typedKey(json),
     attempts: number(json, 'attempts') ?? 1,
   }
 }
@@ -178,6 +199,7 @@ function plain(json: Record<string, unknown>): Omit<DeadLetter, 'raw'> {
     watermark: number(json, 'watermark'),
     upstream: number(json, 'upstream'),
     key: text(json, 'key'),
+    typedKey: typedKey(json),
     at: number(json, 'at') ?? 0,
   }
 }
@@ -197,6 +219,12 @@ function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
 function number(json: Record<string, unknown>, name: string): number | undefined {
   const value = json[name]
   return typeof value === 'number' ? value : undefined
+}
+
+function typedKey(json: Record<string, unknown>): GroupKey | undefined {
+  const value = json['typedKey']
+  const isKey = typeof value === 'number' || typeof value === 'boolean' || Array.isArray(value)
+  return isKey ? (value as GroupKey) : undefined
 }
 
 function text(json: Record<string, unknown>, name: string): string | undefined {

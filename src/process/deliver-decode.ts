@@ -13,6 +13,15 @@ export interface DecodedRow {
   readonly row: Readonly<Record<string, unknown>> | string | undefined
   /** How often it will have been tried after this time. */
   readonly attempts: number
+  /** Where it was read first, if that was not here. */
+  readonly origin?: Origin
+}
+
+/** Place of a record. */
+export interface Origin {
+  readonly topic: string
+  readonly partition: number | undefined
+  readonly offset: number | undefined
 }
 
 export type Decode = (
@@ -32,6 +41,7 @@ export const decodeReplayed: Decode = (timestamp, key, value) => {
   if (replay === undefined) {
     return { timestamp, key, raw: value, row: 'It is no dead letter.', attempts: 1 }
   }
+  const { topic, partition, offset } = replay
   const raw = replay.raw.length === 0 ? undefined : replay.raw
   return {
     timestamp: replay.timestamp ?? timestamp,
@@ -39,6 +49,7 @@ export const decodeReplayed: Decode = (timestamp, key, value) => {
     raw,
     row: raw === undefined ? undefined : rowIn(raw),
     attempts: replay.attempts + 1,
+    origin: { topic, partition, offset },
   }
 }
 

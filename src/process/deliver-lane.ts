@@ -10,7 +10,7 @@ import { BlockView } from '../log/block.ts'
 import type { Position, Reader } from '../log/log.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
 import { noCounters } from './counters.ts'
-import type { Decode, DecodedRow } from './deliver-decode.ts'
+import type { Decode, DecodedRow, Origin } from './deliver-decode.ts'
 import type { TaskCounters } from './runner.ts'
 
 /** A record that was read and not yet delivered for good; `raw` lives as long as the batch. */
@@ -41,6 +41,8 @@ export interface Failure {
   readonly message: string
   /** How often it was tried, this time included. */
   readonly attempts: number
+  /** Where it was read first, if that was not here. */
+  readonly origin: Origin | undefined
 }
 
 /** What a finished delivery adds to the next commit. */
@@ -454,11 +456,11 @@ export class Lane {
 const noBytes = new Uint8Array(0)
 
 function failureOf(
-  { timestamp, key, raw, attempts }: DecodedRow,
+  { timestamp, key, raw, attempts, origin }: DecodedRow,
   offset: number,
   why: { readonly code: string; readonly message: string },
 ): Failure {
-  return { offset, timestamp, key, raw: raw ?? noBytes, attempts, ...why }
+  return { offset, timestamp, key, raw: raw ?? noBytes, attempts, origin, ...why }
 }
 
 function rejectedIn(

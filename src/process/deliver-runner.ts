@@ -4,6 +4,7 @@
  * A sink that hangs, fails or refuses holds up nothing but itself.
  */
 import type { Env } from '../core/env/env.ts'
+import { messageOf } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { BlockBuilder } from '../log/block.ts'
 import type { Log, Writer } from '../log/log.ts'
@@ -63,6 +64,7 @@ const encoder = new TextEncoder()
 
 export class DeliverRunner implements Runner {
   readonly id: string
+  readonly tasks: readonly string[]
   readonly #options: DeliverOptions
   readonly #counts: number[] = new Array<number>(boundsMs.length + 1).fill(0)
   #sumMs = 0
@@ -82,6 +84,7 @@ export class DeliverRunner implements Runner {
   constructor(options: DeliverOptions) {
     this.#options = options
     this.id = options.plan.id
+    this.tasks = options.partitions.map((partition) => `${this.id}/${partition}`)
   }
 
   async open(): Promise<void> {
@@ -230,16 +233,21 @@ export class DeliverRunner implements Runner {
   }
 
   pause(task: string): void {
+    if (!this.tasks.includes(task)) return
     this.#paused.add(task)
     for (const lane of this.#lanes) if (lane.task === task) lane.paused = true
   }
 
   /** Ends a pause; a task that stopped tries again, and one behind retention goes on from the earliest record. */
-  resume(task: string): void {
-    this.#paused.delete(task)
-    this.#goOn.add(task)
-    for (const lane of this.#lanes) if (lane.task === task) lane.paused = false
+  resume(task: string): boolean {
+    const paused = this.#paused.delete(task)
+    const lane = this.#lanes.find((each) => each.task === task)
+    if (lane === undefined) return paused
+    lane.paused = false
+    const stands = lane.trouble !== undefined || this.#link?.status !== 'running'
+    if (stands) this.#goOn.add(task)
     this.#notify()
+    return paused || stands
   }
 
   report(): readonly TaskReport[] {
@@ -249,8 +257,7 @@ export class DeliverRunner implements Runner {
       sumMs: this.#sumMs,
       failures: this.#link?.failures ?? 0,
     }
-    return this.#lanes.flatMap((lane) => {
-      if (this.#options.replays === true && lane.quiet && !lane.busy) return []
+    return this.#lanes.map((lane) => {
       const error = lane.trouble?.error ?? this.#link?.error
       return {
         id: lane.task,
@@ -308,14 +315,16 @@ export class DeliverRunner implements Runner {
   /** Does what operators asked for, where the lane stands still. */
   #heed(link: SinkLink): boolean {
     if (this.#goOn.size === 0) return false
+    let heeded = false
     for (const lane of this.#lanes) {
       if (!this.#goOn.has(lane.task) || lane.busy) continue
+      heeded = true
       this.#goOn.delete(lane.task)
       if (lane.trouble?.status === 'behind-retention') lane.giveUp()
       else if (lane.trouble !== undefined) lane.retry()
       link.retry()
     }
-    return true
+    return heeded
   }
 
   #status(lane: Lane): TaskStatus {
@@ -331,27 +340,33 @@ export class DeliverRunner implements Runner {
     this.#sumMs += ms * count
   }
 
-  #letter(partition: number, failure: Failure): Uint8Array {
+  #letter(here: number, failure: Failure): Uint8Array {
     const { plan, planHash, env, replays } = this.#options
+    const { origin, offset: at, code, message, attempts, timestamp, key, raw } = failure
     // A letter that fails again goes back to the same sink.
     const stage = replays === true ? plan.id.slice(0, -'.replay'.length) : plan.id
+    const { topic, partition, offset } = origin ?? {
+      topic: plan.topic,
+      partition: here,
+      offset: at,
+    }
     return encodeLetter({
-      id: letterId(stage, plan.kind, plan.topic, partition, failure.offset),
+      id: letterId(stage, plan.kind, topic, partition, offset),
       stage,
       operator: plan.kind,
       node: plan.node,
-      code: failure.code,
-      message: failure.message,
-      attempts: failure.attempts,
+      code,
+      message: messageOf(code, message),
+      attempts,
       planHash,
-      topic: plan.topic,
+      topic,
       partition,
-      offset: failure.offset,
-      timestamp: failure.timestamp,
+      offset,
+      timestamp,
       watermark: undefined,
       upstream: undefined,
-      key: failure.key,
-      raw: failure.raw,
+      key,
+      raw,
       at: env.clock.now(),
     })
   }

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { count, pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
-import { encodeReplay } from './dead-letters.ts'
+import { replayLetters } from '../runtime/admin/letters.ts'
+import { decodeLetterRecord } from './dead-letters.ts'
+import type { DeadLetter } from './dead-letters.ts'
 import type { Letter, Row } from '../../tests/support/stage-fixture.ts'
 import { base, Event, ran, row, totals, withMap } from '../../tests/support/stage-fixture.ts'
 
@@ -71,8 +73,12 @@ describe('a function that fails', () => {
       status: 'failed',
       counters: { read: 0, emitted: 0 },
       lag: 3,
-      error: { code: 'MR4001' },
+      error: { code: 'MR4018' },
     })
+    const { message } = one!.error!
+    expect(message).toMatch(/unlucky.*MR4001.*offset 1 of partition 1 of topic events/)
+    expect(message).toContain('millrace resume')
+    expect(message).not.toContain('dead letter')
     await world.produce('events', [row('k0', 2), row('k1', 7)])
     await world.drain()
     expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 1 }, { n: 2 }])
@@ -256,6 +262,23 @@ describe('state and amplification', () => {
   })
 })
 
+/** Sends the last dead letter back, as `millrace dlq replay` does. */
+async function replayLast(world: StageWorld, change: Partial<DeadLetter> = {}): Promise<void> {
+  const last = (await world.read('p.dead-letters')).at(-1)!
+  const record = decodeLetterRecord(Buffer.from(JSON.stringify(last.value)))
+  if (record?.kind !== 'letter') throw new Error('the last record is no letter')
+  const letter = { ...record.letter, ...change }
+  const { log, plan, now } = world
+  const writer = await log.open('admin')
+  await replayLetters({ log, writer, plan, now }, [{ offset: last.offset, letter }])
+  await world.drain()
+}
+
+async function lettersOf(world: StageWorld): Promise<Letter[]> {
+  const records = (await world.read('p.dead-letters')).map(({ value }) => value as Letter)
+  return records.filter(({ code }) => code !== undefined)
+}
+
 describe('replay', () => {
   test('a letter enters again at the operator that failed, and only there', async () => {
     let broken = true
@@ -282,19 +305,7 @@ describe('replay', () => {
     const [letter] = letters
     expect(letter).toMatchObject({ operator: 'checked', raw: '{"id":"k1","n":113}' })
     broken = false
-    const { node, raw, key } = letter as Letter & { key: string }
-    const value = encodeReplay({
-      node,
-      raw: Buffer.from(raw),
-      key,
-      timestamp: base,
-      watermark: undefined,
-      upstream: 1,
-      letter: 0,
-      attempts: 1,
-    })
-    await world.produce('p.events.replay', [{ partition: 1, timestamp: base, value }], 0)
-    await world.drain()
+    await replayLast(world)
     await world.produce('events', [row('k0', 1, base + 300_000), row('k1', 1, base + 300_000)])
     await world.drain()
     const rows = (await world.read('out')).map((each) => each.value)
@@ -324,30 +335,91 @@ describe('replay', () => {
     ])
     expect(letters).toMatchObject([{ code: 'MR4005', operator: 'out', raw: '{"id":"k0","n":13}' }])
     const before = await world.read('out')
-    const { node, key } = letters[0] as Letter & { key: string }
-    const value = encodeReplay({
-      node,
-      raw: Buffer.from('{"id":"k0","n":4}'),
-      key,
-      timestamp: base,
-      watermark: base,
-      upstream: 0,
-      letter: 0,
-      attempts: 1,
-    })
-    await world.produce(
-      'p.events.replay',
-      [
-        { partition: 0, timestamp: base, value },
-        { partition: 0, timestamp: base, value: { nonsense: 1 } },
-      ],
-      0,
-    )
+    await replayLast(world, { raw: Buffer.from('{"id":"k0","n":4}') })
+    const nonsense = [{ partition: 0, timestamp: base, value: { nonsense: 1 } }]
+    await world.produce('p.events.replay', nonsense, 0)
     await world.drain()
     expect(await world.read('out')).toEqual(before)
     expect((await world.read('late')).map((each) => each.value)).toEqual([{ id: 'k0', n: 4 }])
-    expect((await world.read('p.dead-letters')).map((each) => (each.value as Letter).code)).toEqual(
-      ['MR4005', 'MR4014'],
+    expect((await lettersOf(world)).map(({ code }) => code)).toEqual(['MR4005', 'MR4014'])
+  })
+
+  test('a letter that fails again keeps its first origin and counts on', async () => {
+    const definition = withMap(
+      () => {
+        throw new Error('always')
+      },
+      { retries: 1 },
     )
+    const { world, letters } = await ran(definition, [row('k1', 1), row('k1', 2)])
+    const { id, topic, partition, offset, raw, key, node } = letters[1]!
+    const same = { id, topic, partition, offset, raw, key, node }
+    expect(same).toMatchObject({ topic: 'events', partition: 1, offset: 1 })
+    await replayLast(world)
+    await replayLast(world)
+    // There is no such operator any more: the letter is kept as it is.
+    await replayLast(world, { node: 99 })
+    await replayLast(world, { node: node as number })
+    expect((await lettersOf(world)).slice(2)).toMatchObject([
+      { ...same, code: 'MR4001', attempts: 4 },
+      { ...same, code: 'MR4001', attempts: 6 },
+      { ...same, id: expect.any(String), node: 99, code: 'MR4014', attempts: 7 },
+      { ...same, code: 'MR4001', attempts: 9 },
+    ])
+    expect(totals(world)).toEqual({ read: 6, deadLettered: 6 })
+  })
+
+  test('a time that was out of bounds is judged again', async () => {
+    const definition = pipeline('p', { partitions: 2 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id', future: '1m' }).to(p.topic('out'))
+    })
+    const { world, letters } = await ran(definition, [row('k1', 1, base + 3_600_000)])
+    expect(letters).toMatchObject([{ code: 'MR4008' }])
+    await replayLast(world)
+    expect((await lettersOf(world)).at(-1)).toMatchObject({ code: 'MR4008', attempts: 2 })
+    world.now += 3_600_000
+    await replayLast(world)
+    expect(await lettersOf(world)).toHaveLength(2)
+    expect((await world.read('out')).map(({ value }) => value)).toEqual([{ id: 'k1', n: 1 }])
+  })
+
+  describe('behind a change of partition', () => {
+    let broken = true
+    const definition = pipeline('p', { partitions: 2 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id' })
+        .keyBy((e) => e.n)
+        .filter(
+          () => {
+            if (broken) throw new Error('not yet')
+            return true
+          },
+          { name: 'checked' },
+        )
+        .window(tumbling('1s'))
+        .aggregate('out', { rows: count() })
+        .to(p.topic('out'))
+    })
+    const finished = async (world: StageWorld): Promise<unknown[]> => {
+      broken = false
+      await replayLast(world)
+      const later = base + 300_000
+      await world.produce('events', [row('k0', 5), row('k0', 0, later), row('k1', 0, later)])
+      await world.drain()
+      return (await world.read('out')).map(({ value }) => (value as { rows: number }).rows)
+    }
+
+    test('a letter goes back to its own group, whose key is a number', async () => {
+      broken = true
+      const { world, letters } = await ran(definition, [row('k1', 5)])
+      expect(letters).toMatchObject([{ code: 'MR4001', key: '5', typedKey: 5 }])
+      expect(await finished(world)).toEqual([2])
+    })
+
+    test('so does a record that its functions did not return for, although it was never a row', async () => {
+      const skip = [0, 1].map((partition) => ({ task: `p/out/${partition}`, offset: 0 }))
+      const { world, letters } = await ran(definition, [row('k1', 5)], { skip })
+      expect(letters).toMatchObject([{ code: 'MR4009', key: '5', typedKey: 5, attempts: 1 }])
+      expect(await finished(world)).toEqual([2])
+    })
   })
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { MillraceError } from '../errors.ts'
 import { generator, memory } from '../sources/index.ts'
 import { file } from '../sources/file.ts'
 import type { Source } from '../sources/source.ts'
@@ -90,6 +91,10 @@ describe('a pulled source', () => {
       ['MR1022', 'ingest/events/memory0:ingest@events/0/1'],
       ['MR1001', 'ingest/events/memory0:ingest@events/0/3'],
     ])
+    const [missing] = letters
+    expect(missing?.kind === 'letter' && missing.letter.message).toMatch(
+      /^MR1022: The key field id is missing. \w+/,
+    )
     expect(world.report().counters).toMatchObject({
       read: 4,
       processed: 2,
@@ -98,13 +103,87 @@ describe('a pulled source', () => {
     })
   })
 
-  test('that cannot be opened fails alone and says why', async () => {
-    const world = new PullWorld(1, file('/in/none'), memory([event(1)]))
+  test('that is not there is tried again by itself, ever less often, and says why; others go on', async () => {
+    let opens = 0
+    const late = file('/in/late')
+    const counted: Source = { ...late, open: (context) => (opens++, late.open!(context)) }
+    const other = memory([event(1)])
+    other.end()
+    const world = new PullWorld(1, counted, other)
     await world.begin()
-    await world.world.advance(500)
-    expect(world.report(0)).toMatchObject({ status: 'failed', error: { code: 'MR1060' } })
-    expect(world.report(1)).toMatchObject({ status: 'running', counters: { emitted: 1 } })
+    await world.world.advance(3_600_000)
+    expect(world.report(0)).toMatchObject({ status: 'retrying', error: { code: 'MR1060' } })
+    expect(world.report(1)).toMatchObject({ status: 'finished', counters: { emitted: 1 } })
+    expect(opens).toBeGreaterThan(60)
+    expect(opens).toBeLessThan(130)
+    world.env.disk.mkdir('/in')
+    write(world, '/in/late', `${JSON.stringify(event(2))}\n`)
+    await world.world.advance(60_000)
+    expect(world.report(0)).toMatchObject({ status: 'finished', counters: { emitted: 1 } })
+    expect(world.report(0).error).toBeUndefined()
     expect(world.failures).toEqual([])
+  })
+
+  test('that cannot be read for a while goes on where it stood, also behind a restart of the worker', async () => {
+    const source = memory([event(1), event(2)])
+    let broken = false
+    const shaky: Source = {
+      ...source,
+      open: (context) => {
+        const reader = source.open!(context)
+        return {
+          poll: (events, bytes) => {
+            if (broken) throw new MillraceError('MR1060', 'It cannot be read.')
+            return reader.poll(Math.min(events, 1), bytes)
+          },
+          close: () => reader.close(),
+        }
+      },
+    }
+    const world = new PullWorld(1, shaky)
+    await world.begin()
+    await world.world.advance(100)
+    broken = true
+    source.add(event(3))
+    await world.world.advance(10_000)
+    expect(world.report().status).toBe('retrying')
+    world.kill()
+    await world.begin()
+    await world.world.advance(10_000)
+    expect(world.report()).toMatchObject({ status: 'retrying', counters: { emitted: 2 } })
+    broken = false
+    expect(world.runners[0]!.resume('ingest/events/memory0/0')).toBe(true)
+    await world.world.advance(100)
+    expect(world.report()).toMatchObject({ status: 'running', counters: { emitted: 3 } })
+    expect(world.runners[0]!.resume('ingest/events/memory0/0')).toBe(false)
+    expect(world.runners[0]!.resume('ingest/events/memory0/1')).toBe(false)
+    expect(await world.values()).toHaveLength(3)
+  })
+
+  test('whose position means nothing any more stays failed until it is resumed', async () => {
+    let wrong = true
+    let opens = 0
+    const source = memory([event(1)])
+    const lost: Source = {
+      ...source,
+      open: (context) => {
+        opens++
+        if (wrong) throw new MillraceError('MR1061', 'The position is 9 of 1.')
+        return source.open!(context)
+      },
+    }
+    const world = new PullWorld(1, lost)
+    await world.begin()
+    await world.world.advance(3_600_000)
+    expect(world.report()).toMatchObject({ status: 'failed', error: { code: 'MR1061' } })
+    expect(opens).toBe(1)
+    expect(world.runners[0]!.resume('ingest/events/memory0/0')).toBe(true)
+    await world.world.advance(100)
+    expect([world.report().status, opens]).toEqual(['failed', 2])
+    wrong = false
+    world.runners[0]!.resume('ingest/events/memory0/0')
+    await world.world.advance(100)
+    expect(world.report()).toMatchObject({ status: 'running', counters: { emitted: 1 } })
   })
 
   test('is not read while it is paused', async () => {

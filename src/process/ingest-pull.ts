@@ -2,6 +2,7 @@
  * Pull ingest: reads a source and commits its events together with the source's position. Nobody waits for a verdict, so
  * invalid events become dead letters. A task is one partition of the source.
  */
+import { backoff } from '../core/backoff.ts'
 import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
@@ -10,7 +11,7 @@ import type { Source, SourceReader, Start } from '../sources/source.ts'
 import { EventReader } from './ingest-event.ts'
 import type { EventRules } from './ingest-event.ts'
 import { IngestStage } from './ingest-stage.ts'
-import type { Runner, StepBudget, StepResult, TaskReport } from './runner.ts'
+import type { Runner, StepBudget, StepResult, TaskReport, TaskStatus } from './runner.ts'
 
 export interface PullIngestOptions {
   readonly env: Env
@@ -28,20 +29,28 @@ export interface PullIngestOptions {
 }
 
 interface Task {
+  readonly id: string
   readonly partition: number
   reader: SourceReader | undefined
-  status: 'running' | 'paused' | 'finished' | 'failed'
+  paused: boolean
+  finished: boolean
+  /** Why the source could not be read the last time. */
   error: MillraceError | undefined
-  /** Monotonic time before which the source has nothing. */
-  idleUntil: number
+  /** Times in a row that it could not. */
+  failures: number
+  /** Monotonic time before which nothing is asked of the source; never again by itself where an operator must look. */
+  askAt: number
 }
 
 /** Events of one poll: even if all of them become dead letters, they fit beside what may be staged. */
 const pollEvents = 4_096
 const pollBytes = 1024 * 1024
+/** Between two tries of a source that is not there or does not answer. */
+const retry = { baseMs: 1_000, maxMs: 60_000 }
 
 export class PullIngestRunner implements Runner {
   readonly id: string
+  readonly tasks: readonly string[]
   readonly #options: PullIngestOptions
   readonly #events: EventReader
   readonly #stage: IngestStage
@@ -61,12 +70,16 @@ export class PullIngestRunner implements Runner {
       planHash: options.planHash,
       schemaVersion: options.rules.schema.version,
     })
-    this.#tasks = options.partitions.map((partition) => ({
+    this.tasks = options.partitions.map((partition) => `${this.id}/${partition}`)
+    this.#tasks = options.partitions.map((partition, i) => ({
+      id: this.tasks[i]!,
       partition,
       reader: undefined,
-      status: 'running',
+      paused: false,
+      finished: false,
       error: undefined,
-      idleUntil: -Infinity,
+      failures: 0,
+      askAt: -Infinity,
     }))
   }
 
@@ -74,7 +87,11 @@ export class PullIngestRunner implements Runner {
     const { log, partitions } = this.#options
     this.#stage.open(partitions, await log.positions(this.id))
     for (const task of this.#tasks) {
-      if (task.status !== 'failed') this.#try(task, () => (task.reader = this.#openReader(task)))
+      task.finished = false
+      // A source that could not be read waits for its next turn, or for an operator.
+      if (task.error !== undefined) continue
+      task.askAt = -Infinity
+      task.reader = this.#openReader(task)
     }
   }
 
@@ -83,11 +100,9 @@ export class PullIngestRunner implements Runner {
     let result: StepResult = 'idle'
     for (let i = 0; i < this.#tasks.length; i++) {
       const task = this.#tasks[(this.#first + i) % this.#tasks.length]!
-      if (task.status !== 'running' || task.idleUntil > now) continue
+      if (task.paused || task.finished || task.askAt > now) continue
       if (this.stagedBytes >= limits.taskStageBytes) return 'full'
-      this.#try(task, () => {
-        if (this.#poll(task, budget, now)) result = 'worked'
-      })
+      if (this.#read(task, budget, now)) result = 'worked'
     }
     this.#first++
     return result
@@ -99,8 +114,8 @@ export class PullIngestRunner implements Runner {
 
   get wakeAt(): number | undefined {
     let at = Infinity
-    for (const task of this.#tasks) {
-      if (task.status === 'running') at = Math.min(at, task.idleUntil)
+    for (const { paused, finished, askAt } of this.#tasks) {
+      if (!paused && !finished) at = Math.min(at, askAt)
     }
     return at === Infinity ? undefined : at
   }
@@ -134,26 +149,32 @@ export class PullIngestRunner implements Runner {
 
   pause(task: string): void {
     const found = this.#find(task)
-    if (found?.status === 'running') found.status = 'paused'
+    if (found !== undefined) found.paused = true
   }
 
-  resume(task: string): void {
+  resume(task: string): boolean {
     const found = this.#find(task)
-    if (found?.status !== 'paused') return
-    found.status = 'running'
+    if (found === undefined || (!found.paused && found.error === undefined)) return false
+    found.paused = false
+    if (found.error !== undefined) found.askAt = -Infinity
+    found.error = undefined
+    found.failures = 0
     this.#wake?.()
+    return true
   }
 
   report(): readonly TaskReport[] {
-    return this.#tasks.map(({ partition, status, error }) => ({
-      id: `${this.id}/${partition}`,
-      status,
-      counters: { ...this.#stage.counters(partition) },
+    return this.#tasks.map((task) => ({
+      id: task.id,
+      status: statusOf(task),
+      counters: this.#stage.committedCounters(task.partition),
       lag: 0,
       watermark: undefined,
       stateKeys: 0,
       stateBytes: 0,
-      ...(error === undefined ? {} : { error: { code: error.code, message: error.message } }),
+      ...(task.error === undefined
+        ? {}
+        : { error: { code: task.error.code, message: task.error.message } }),
     }))
   }
 
@@ -162,27 +183,31 @@ export class PullIngestRunner implements Runner {
     return Promise.resolve()
   }
 
-  #openReader(task: Task): SourceReader {
+  /** Opens the source where the task stands; undefined where that is not possible now. */
+  #openReader(task: Task): SourceReader | undefined {
     const { env, source, start } = this.#options
-    if (source.open === undefined) {
-      throw new MillraceError(
-        'MR1060',
-        `The source ${source.kind} of ${this.id} is pushed to, not read.`,
-      )
-    }
     const { partition } = task
-    task.idleUntil = -Infinity
-    if (task.status === 'finished') task.status = 'running'
-    return source.open({ env, partition, position: this.#stage.source(partition), start })
+    return this.#try(task, () => {
+      const position = this.#stage.source(partition)
+      if (source.open !== undefined) return source.open({ env, partition, position, start })
+      const what = `The source ${source.kind} of ${this.id} cannot be opened: it has no open().`
+      throw new MillraceError('MR1063', what)
+    })
   }
 
   /** True when there were events. */
-  #poll(task: Task, budget: StepBudget, now: number): boolean {
-    const { reader, partition } = task
-    if (reader === undefined) return false
-    const poll = reader.poll(Math.min(budget.rows, pollEvents), Math.min(budget.bytes, pollBytes))
-    if (poll.result === 'ended') task.status = 'finished'
-    if (poll.result === 'idle') task.idleUntil = now + poll.againInMs
+  #read(task: Task, budget: StepBudget, now: number): boolean {
+    const { partition } = task
+    const reader = (task.reader ??= this.#openReader(task))
+    const events = Math.min(budget.rows, pollEvents)
+    const bytes = Math.min(budget.bytes, pollBytes)
+    const poll =
+      reader === undefined ? undefined : this.#try(task, () => reader.poll(events, bytes))
+    if (poll === undefined) return false
+    task.error = undefined
+    task.failures = 0
+    if (poll.result === 'ended') task.finished = true
+    if (poll.result === 'idle') task.askAt = now + poll.againInMs
     if (poll.result !== 'events') return false
     for (const event of poll.events) this.#take(partition, event)
     this.#stage.setSource(partition, poll.position)
@@ -203,16 +228,22 @@ export class PullIngestRunner implements Runner {
     }
   }
 
-  /** What a source cannot do stops its own task; anything else is a bug and stops the runner. */
-  #try(task: Task, work: () => void): void {
+  /**
+   * What a source cannot do now is tried again, what an operator must look at stops its own task; anything else is a bug
+   * and stops the runner. Undefined where it did not work.
+   */
+  #try<T>(task: Task, work: () => T): T | undefined {
     try {
-      work()
+      return work()
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error
-      task.status = 'failed'
+      const { clock, random } = this.#options.env
+      const wait = backoff(retry, ++task.failures, random)
       task.error = error
+      task.askAt = error.kind === 'unavailable' ? clock.monotonic() + wait : Infinity
       task.reader?.close()
       task.reader = undefined
+      return undefined
     }
   }
 
@@ -223,7 +254,14 @@ export class PullIngestRunner implements Runner {
     }
   }
 
-  #find(task: string): Task | undefined {
-    return this.#tasks.find((candidate) => `${this.id}/${candidate.partition}` === task)
+  #find(id: string): Task | undefined {
+    return this.#tasks.find((task) => task.id === id)
   }
+}
+
+function statusOf({ error, askAt, paused, finished }: Task): TaskStatus {
+  if (error !== undefined && askAt === Infinity) return 'failed'
+  if (paused) return 'paused'
+  if (error !== undefined) return 'retrying'
+  return finished ? 'finished' : 'running'
 }

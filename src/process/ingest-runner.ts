@@ -84,6 +84,7 @@ const requestBytes = 1024
 
 export class PushIngestRunner implements Runner {
   readonly id: string
+  readonly tasks: readonly string[]
   readonly #options: PushIngestOptions
   readonly #stage: IngestStage
   readonly #bodies: BodyReader
@@ -92,7 +93,7 @@ export class PushIngestRunner implements Runner {
   readonly #paused = new Set<number>()
   readonly #queue: Waiting[] = []
   /** Decided, and waiting for the commit. */
-  #decided: { readonly waiting: Waiting; readonly answer: IngestAnswer }[] = []
+  readonly #decided: { readonly waiting: Waiting; readonly answer: IngestAnswer }[] = []
   #state: 'closed' | 'open' | 'resetting' = 'resetting'
   #cause: MillraceError | undefined
   #wake: (() => void) | undefined
@@ -100,6 +101,7 @@ export class PushIngestRunner implements Runner {
   constructor(options: PushIngestOptions) {
     this.#options = options
     this.id = `ingest/${options.topic}`
+    this.tasks = options.buckets.map((bucket) => `${this.id}/${bucket}`)
     this.#stage = new IngestStage({
       id: this.id,
       topic: options.topic,
@@ -117,7 +119,7 @@ export class PushIngestRunner implements Runner {
    */
   submit(bucket: number, request: IngestRequest): Promise<IngestAnswer> {
     const found = this.#buckets.get(bucket)
-    if (this.#state === 'closed') return this.#unavailable('is stopping')
+    if (this.#state === 'closed') return this.#unavailable('does not run')
     if (this.#cause !== undefined) return Promise.resolve(errorAnswer(this.#cause))
     if (this.#state === 'open' && found === undefined)
       return this.#unavailable(`has no bucket ${bucket} here`)
@@ -192,9 +194,7 @@ export class PushIngestRunner implements Runner {
   committed(): void {
     this.#stage.committed()
     for (const { store } of this.#buckets.values()) store.committed()
-    const decided = this.#decided
-    this.#decided = []
-    for (const { waiting, answer } of decided) this.#answer(waiting, answer)
+    for (const { waiting, answer } of this.#decided.splice(0)) this.#answer(waiting, answer)
   }
 
   /** Requests that were not handled stay queued; those in the failed commit are told so. */
@@ -206,9 +206,7 @@ export class PushIngestRunner implements Runner {
     // Until there is space again, what comes is refused at once instead of waiting for nothing.
     this.#cause = full ? cause : undefined
     const error = full ? cause : unknownOutcome(this.id, cause)
-    const decided = this.#decided
-    this.#decided = []
-    for (const { waiting } of decided) this.#answer(waiting, errorAnswer(error))
+    this.#refuseDecided(error)
     if (full) this.#refuseQueued(error)
   }
 
@@ -226,20 +224,20 @@ export class PushIngestRunner implements Runner {
   }
 
   pause(task: string): void {
-    const bucket = this.#bucketOf(task)
+    const bucket = this.#options.buckets[this.tasks.indexOf(task)]
     if (bucket !== undefined) this.#paused.add(bucket)
   }
 
-  resume(task: string): void {
-    const bucket = this.#bucketOf(task)
-    if (bucket !== undefined) this.#paused.delete(bucket)
+  resume(task: string): boolean {
+    const bucket = this.#options.buckets[this.tasks.indexOf(task)]
+    return bucket !== undefined && this.#paused.delete(bucket)
   }
 
   report(): readonly TaskReport[] {
     return [...this.#buckets].map(([bucket, { store }]) => ({
       id: `${this.id}/${bucket}`,
       status: this.#paused.has(bucket) ? 'paused' : 'running',
-      counters: { ...this.#stage.counters(bucket) },
+      counters: this.#stage.committedCounters(bucket),
       lag: 0,
       watermark: undefined,
       stateKeys: store.size,
@@ -249,10 +247,9 @@ export class PushIngestRunner implements Runner {
 
   close(): Promise<void> {
     this.#state = 'closed'
-    const stopped = new MillraceError('MR1041', `${this.id} is stopping.`)
-    for (const { waiting } of this.#decided) this.#answer(waiting, errorAnswer(stopped))
-    this.#decided = []
-    this.#refuseQueued(stopped)
+    // What is decided and not answered is in a commit that did not end well.
+    this.#refuseDecided(unknownOutcome(this.id, undefined))
+    this.#refuseQueued(new MillraceError('MR1041', `${this.id} does not run any more.`))
     return Promise.resolve()
   }
 
@@ -316,18 +313,16 @@ export class PushIngestRunner implements Runner {
     waiting.resolve(answer)
   }
 
+  #refuseDecided(error: MillraceError): void {
+    for (const { waiting } of this.#decided.splice(0)) this.#answer(waiting, errorAnswer(error))
+  }
+
   #refuseQueued(error: MillraceError): void {
     for (const waiting of this.#queue.splice(0)) this.#answer(waiting, errorAnswer(error))
   }
 
   #unavailable(what: string): Promise<IngestAnswer> {
     return Promise.resolve(refusalAnswer('MR1041', `${this.id} ${what}.`))
-  }
-
-  #bucketOf(task: string): number | undefined {
-    if (!task.startsWith(`${this.id}/`)) return undefined
-    const bucket = Number(task.slice(this.id.length + 1))
-    return this.#options.buckets.includes(bucket) ? bucket : undefined
   }
 }
 

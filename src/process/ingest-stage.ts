@@ -3,6 +3,7 @@
  * counters per task. Push and pull ingest share it.
  */
 import { assert } from '../core/assert.ts'
+import { messageOf } from '../errors.ts'
 import { BlockBuilder } from '../log/block.ts'
 import type { Position, Writer } from '../log/log.ts'
 import { noCounters } from './counters.ts'
@@ -25,14 +26,14 @@ export interface IngestTarget {
 export interface TaskMeta {
   readonly counters: TaskCounters
   /** Pull sources: where the source stands. */
-  readonly source?: string
+  readonly source: string | undefined
 }
 
-interface Task {
+interface Task extends TaskMeta {
   counters: TaskCounters
   source: string | undefined
   /** As committed last. */
-  base: string
+  base: TaskMeta
   dirty: boolean
 }
 
@@ -64,14 +65,19 @@ export class IngestStage {
     this.#tasks.clear()
     for (const task of tasks) {
       const position = positions.find((candidate) => candidate.partition === task)
-      const base = position?.meta ?? JSON.stringify({ counters: noCounters() })
+      const base = metaIn(position?.meta)
       this.#tasks.set(task, { ...metaOf(base), base, dirty: false })
     }
     this.#dropStaged()
   }
 
+  /** With what is staged. */
   counters(task: number): TaskCounters {
     return this.#task(task).counters
+  }
+
+  committedCounters(task: number): TaskCounters {
+    return this.#task(task).base.counters
   }
 
   source(task: number): string | undefined {
@@ -131,7 +137,7 @@ export class IngestStage {
       operator: 'ingest',
       node: undefined,
       code: refusal.code,
-      message: refusal.what,
+      message: messageOf(refusal.code, refusal.what),
       attempts: 1,
       planHash,
       topic,
@@ -163,14 +169,14 @@ export class IngestStage {
         topic: this.#target.positionTopic,
         partition,
         offset: task.counters.read,
-        meta: JSON.stringify(meta(task)),
+        meta: JSON.stringify(metaOf(task)),
       })
     }
   }
 
   committed(): void {
     for (const task of this.#tasks.values()) {
-      if (task.dirty) task.base = JSON.stringify(meta(task))
+      if (task.dirty) task.base = metaOf(task)
     }
     this.#dropStaged()
   }
@@ -207,13 +213,12 @@ export class IngestStage {
   }
 }
 
-function meta(task: Task): TaskMeta {
-  return task.source === undefined
-    ? { counters: task.counters }
-    : { counters: task.counters, source: task.source }
+/** A copy, as it is committed. */
+function metaOf({ counters, source }: TaskMeta): TaskMeta {
+  return { counters: { ...counters }, source }
 }
 
-function metaOf(text: string): { counters: TaskCounters; source: string | undefined } {
-  const parsed = JSON.parse(text) as TaskMeta
-  return { counters: { ...noCounters(), ...parsed.counters }, source: parsed.source }
+function metaIn(text: string | undefined): TaskMeta {
+  const { counters, source } = JSON.parse(text ?? '{}') as Partial<TaskMeta>
+  return { counters: { ...noCounters(), ...counters }, source }
 }

@@ -1,22 +1,26 @@
 /** Dead letters of one stage on their way into the commit. */
 import type { MillraceError } from '../errors.ts'
 import { encodeLetter, letterId } from './dead-letters.ts'
+import type { GroupKey } from './keys.ts'
+import { textOf } from './keys.ts'
 import { StagedTopic } from './staging.ts'
 
-/** A record or row that leaves the stream. Watermarks and offsets that there are none of are undefined or not finite. */
+/** A record or row that leaves the stream. Times that there are none of are not finite. */
 export interface Failure {
   readonly task: number
   readonly operator: string
   readonly node: number | undefined
   readonly error: MillraceError
   readonly attempts: number
+  /** Where the record was read first. */
   readonly topic: string
-  /** -1 for rows that windows made. */
-  readonly offset: number
+  readonly partition: number | undefined
+  /** Undefined for rows that windows made. */
+  readonly offset: number | undefined
   readonly timestamp: number
   readonly watermark: number
   readonly upstream: number
-  readonly key: string | undefined
+  readonly key: GroupKey | undefined
   readonly raw: Uint8Array
   /** Tells rows apart that one record became. */
   readonly index: number
@@ -34,40 +38,24 @@ export class Letters {
   }
 
   add(failure: Failure, now: number): void {
-    const {
-      task,
-      operator,
-      node,
-      error,
-      attempts,
-      topic,
-      offset,
-      timestamp,
-      watermark,
-      upstream,
-      key,
-    } = failure
-    const read = offset >= 0
-    const id = read
-      ? letterId(this.#stage, operator, topic, task, offset, failure.index)
-      : `${this.#stage}:${operator}@${task}/${key ?? ''}/${timestamp}`
+    const { task, index, error, timestamp, watermark, key: typed, ...rest } = failure
+    const { operator, topic, partition, offset } = rest
+    const key = typed === undefined ? undefined : textOf(typed)
+    const id =
+      offset === undefined
+        ? `${this.#stage}:${operator}@${task}/${key ?? ''}/${timestamp}`
+        : letterId(this.#stage, operator, topic, partition, offset, index)
     const letter = encodeLetter({
+      ...rest,
       id,
       stage: this.#stage,
-      operator,
-      node,
       code: error.code,
       message: error.message,
-      attempts,
       planHash: this.#planHash,
-      topic,
-      partition: task,
-      offset: read ? offset : undefined,
       timestamp: finite(timestamp),
       watermark: finite(watermark),
-      upstream,
       key,
-      raw: failure.raw,
+      typedKey: typeof typed === 'string' ? undefined : typed,
       at: now,
     })
     this.staged.add(task, 0, finite(timestamp) ?? now, undefined, letter)

@@ -62,6 +62,7 @@ interface Open {
 
 export class ProcessRunner implements Runner {
   readonly id: string
+  readonly tasks: readonly string[]
   readonly #options: ProcessRunnerOptions
   readonly #paused: Set<string>
   #open: Open | undefined
@@ -76,6 +77,7 @@ export class ProcessRunner implements Runner {
 
   constructor(options: ProcessRunnerOptions) {
     this.id = options.stage.id
+    this.tasks = options.partitions.map((partition) => `${this.id}/${partition}`)
     this.#options = options
     this.#paused = new Set(options.paused)
   }
@@ -84,7 +86,7 @@ export class ProcessRunner implements Runner {
     this.reset()
     const { env, log, plan, stage, definition, partitions, snapshotDir } = this.#options
     const tasks = partitions.map(
-      (partition) => new Task(`${stage.id}/${partition}`, partition, stage.inputs),
+      (partition, i) => new Task(this.tasks[i]!, partition, stage.inputs),
     )
     const byPartition: (Task | undefined)[] = []
     for (const task of tasks) byPartition[task.partition] = task
@@ -180,19 +182,18 @@ export class ProcessRunner implements Runner {
     return Promise.race([this.#opened().reader.wait(signal), resumed])
   }
 
-  /** Stops at the batch boundary where the task stands; what it staged is still committed. */
   pause(id: string): void {
+    if (!this.tasks.includes(id)) return
     this.#paused.add(id)
     const task = this.#open?.tasks.find((each) => each.id === id)
     if (task?.running === true) task.status = 'paused'
   }
 
-  /** Goes on from where the task stands; a failed one from its last commit. */
-  resume(id: string): void {
-    this.#paused.delete(id)
+  resume(id: string): boolean {
+    const paused = this.#paused.delete(id)
     const open = this.#open
     const task = open?.tasks.find((each) => each.id === id)
-    if (open === undefined || task === undefined || task.running) return
+    if (open === undefined || task === undefined || task.running) return paused
     open.queue.drop(task.partition)
     open.inputs.resumed(task)
     this.#seek(open, task)
@@ -200,6 +201,7 @@ export class ProcessRunner implements Runner {
     task.error = undefined
     this.#resumed = true
     this.#wake?.()
+    return true
   }
 
   report(): readonly TaskReport[] {

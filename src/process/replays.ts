@@ -2,100 +2,88 @@
  * Dead letters on their way back: each enters at the input of the operator that failed, and is judged late by where its
  * task stands now, so that it cannot open a window again that is closed for good.
  */
-import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockBuilder, BlockView } from '../log/block.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
+import type { StageInput } from '../plan/plan.ts'
 import { parseJson } from '../schema/json-parse.ts'
+import { keyOf } from './dead-letters.ts'
 import type { ReplayRecord } from './dead-letters.ts'
-import { decodeReplay } from './dead-letters.ts'
-import { JsonRows } from './json-rows.ts'
-import type { GroupKey } from './keys.ts'
-import { groupKey, textOf } from './keys.ts'
+import { keyJson } from './keys.ts'
 import type { BuiltStage } from './operators/build.ts'
 import type { Operator } from './operators/operator.ts'
 import { describe } from './operators/operator.ts'
-import { fieldGetter, newColumns, RowBatch } from './rows.ts'
+import type { RowReader } from './row-reader.ts'
+import type { Columns } from './rows.ts'
+import { newColumns, RowBatch } from './rows.ts'
 import { Shaper, shapeAt } from './shape.ts'
 import type { Task } from './task.ts'
+
+/** An input of the stage, as far as its records can come back. */
+export interface ReplayInput {
+  readonly role: StageInput['role']
+  /** What follows the input's rows. */
+  readonly target: Operator
+  newReader(): RowReader
+}
 
 interface Entry {
   readonly batch: RowBatch
   readonly target: Operator
+  readonly record: ReplayRecord
 }
 
 export class Replays {
   readonly #definition: PipelineDefinition
   readonly #built: BuiltStage
-  /** What follows the nodes whose rows the stage reads. */
-  readonly #inputs: ReadonlyMap<number, Operator>
+  /** By the node whose rows it carries. */
+  readonly #inputs: ReadonlyMap<number, ReplayInput>
   #waiting: Entry[] = []
 
   constructor(
     definition: PipelineDefinition,
     built: BuiltStage,
-    inputs: ReadonlyMap<number, Operator>,
+    inputs: ReadonlyMap<number, ReplayInput>,
   ) {
     this.#definition = definition
     this.#built = built
     this.#inputs = inputs
   }
 
-  /** Takes record `i` of a replay topic; the reason where it cannot enter. */
+  /** Takes a record of a replay topic; the reason where it cannot enter. */
   take(
     task: Task,
     input: number,
-    view: BlockView,
-    i: number,
-    offset: number,
+    record: ReplayRecord,
+    place: { readonly offset: number; readonly timestamp: number; readonly appendTime: number },
   ): MillraceError | undefined {
-    const value = view.value(i)
-    const record = value === undefined ? undefined : decodeReplay(value)
-    if (record === undefined)
-      return new MillraceError('MR4014', `The record at offset ${offset} is no replayed letter.`)
-    const timestamp = record.timestamp ?? view.timestamps[i]!
-    const start = this.#inputs.get(record.node)
     const columns = newColumns(1)
     columns.partition[0] = task.partition
     columns.input[0] = input
-    columns.offset[0] = offset
-    columns.timestamp[0] = timestamp
+    columns.offset[0] = place.offset
+    columns.timestamp[0] = place.timestamp
     columns.upstream[0] = task.partition
-    columns.appendTime[0] = view.appendTime
+    columns.appendTime[0] = place.appendTime
     columns.watermark[0] = task.time.applied - (this.#built.inputShifts.get(record.node) ?? 0)
-    if (start === undefined) return this.#atOperator(record, columns)
-    // The bytes did not become a row the first time: they are judged again as if they had just been read.
-    const again = this.#readAgain(record, timestamp)
-    if (again instanceof MillraceError) return again
-    this.#waiting.push({
-      batch: new RowBatch(
-        1,
-        columns,
-        again.values,
-        () => again.groupKey(0),
-        () => record.raw,
-      ),
-      target: start,
-    })
+    const start = this.#inputs.get(record.node)
+    const entry =
+      start === undefined
+        ? this.#atOperator(record, columns)
+        : readAgain(record, start, columns, place.timestamp)
+    if (entry instanceof MillraceError) return entry
+    this.#waiting.push({ ...entry, record })
     return undefined
   }
 
-  run(process: (batch: RowBatch, target: Operator) => void): void {
-    const entries = this.#waiting
-    this.#waiting = []
-    for (const { batch, target } of entries) process(batch, target)
+  run(process: (entry: Entry) => void): void {
+    for (const entry of this.#waiting.splice(0)) process(entry)
   }
 
-  #atOperator(
-    record: ReplayRecord,
-    columns: ReturnType<typeof newColumns>,
-  ): MillraceError | undefined {
+  #atOperator(record: ReplayRecord, columns: Columns): Omit<Entry, 'record'> | MillraceError {
     const target = this.#built.operators.get(record.node)
     if (target === undefined) {
-      return new MillraceError(
-        'MR4014',
-        `The letter names the node ${record.node}, which this stage does not have.`,
-      )
+      const what = `The letter names the node ${record.node}, which this stage does not have.`
+      return new MillraceError('MR4014', what)
     }
     let row: unknown
     try {
@@ -106,58 +94,33 @@ export class Replays {
     const from = this.#definition.nodes[record.node]
     const shape =
       from !== undefined && 'input' in from ? shapeAt(this.#definition, from.input) : undefined
-    row = new Shaper(shape).shape(row)
-    const key = this.#typedKey(record, row)
+    const values = [new Shaper(shape).shape(row)]
     const raw = (): Uint8Array => record.raw
-    this.#waiting.push({
-      batch: new RowBatch(
-        1,
-        columns,
-        [row],
-        () => key,
-        raw,
-        () => false,
-      ),
-      target,
-    })
-    return undefined
+    const changed = (): boolean => false
+    return { batch: new RowBatch(1, columns, values, () => keyOf(record), raw, changed), target }
   }
+}
 
-  #readAgain(record: ReplayRecord, timestamp: number): RowBatch | MillraceError {
-    const node = must(this.#definition.nodes[record.node], 'a node of the pipeline')
-    const rules = node.kind === 'stream' || node.kind === 'table' ? node : undefined
-    const builder = new BlockBuilder()
-    builder.add(
-      timestamp,
-      record.key === undefined ? undefined : Buffer.from(record.key),
-      record.raw,
-    )
-    const view = new BlockView()
-    view.read(builder.finish(0))
-    const rows = new JsonRows(0, node.kind === 'table' ? 'table' : 'stream', rules)
-    rows.start()
-    const refused = rows.read(view, 0, { task: 0, offset: 0, watermark: -Infinity, upstream: 0 })
-    return refused ?? rows.batch()
-  }
-
-  /** Letters keep a key's text; its type is that of the field it was taken from. */
-  #typedKey(record: ReplayRecord, row: unknown): GroupKey | undefined {
-    if (record.key === undefined) return undefined
-    let node = this.#definition.nodes[record.node]
-    while (node !== undefined && 'input' in node) {
-      node = this.#definition.nodes[node.input]
-      if (node === undefined) break
-      const key = node.kind === 'keyBy' || node.kind === 'stream' ? node.key : undefined
-      const path =
-        node.kind === 'aggregate'
-          ? node.keyName
-          : key !== undefined && 'path' in key
-            ? key.path
-            : undefined
-      const typed = path === undefined ? undefined : groupKey(fieldGetter(path)(row))
-      if (typed !== undefined && textOf(typed) === record.key) return typed
-      if (node.kind === 'keyBy' || node.kind === 'aggregate') break
-    }
-    return record.key
-  }
+/** The bytes did not become a row the first time: they are judged again as if they had just been read. */
+function readAgain(
+  record: ReplayRecord,
+  { role, target, newReader }: ReplayInput,
+  columns: Columns,
+  timestamp: number,
+): Omit<Entry, 'record'> | MillraceError {
+  const key = keyOf(record)
+  const text = key === undefined || role !== 'repartition' ? record.key : keyJson(key)
+  const builder = new BlockBuilder()
+  builder.add(timestamp, text === undefined ? undefined : Buffer.from(text), record.raw)
+  const view = new BlockView()
+  view.read(builder.finish(0))
+  const rows = newReader()
+  rows.start()
+  const refused = rows.read(view, 0, { task: 0, offset: 0, watermark: -Infinity, upstream: 0 })
+  if (refused !== undefined) return refused
+  const again = rows.batch()
+  const raw = (): Uint8Array => record.raw
+  const exact = (): boolean => again.written(0) !== undefined
+  const batch = new RowBatch(1, columns, again.values, () => again.groupKey(0), raw, exact)
+  return { batch, target }
 }

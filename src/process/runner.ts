@@ -26,7 +26,10 @@ export interface TaskCounters {
   emitted: number
 }
 
-/** `retrying`: a sink or source does not answer; the task goes on by itself. */
+/**
+ * `retrying`: a sink or source does not answer; the task goes on by itself. `failed` and `behind-retention`: it stands
+ * until an operator resumes it.
+ */
 export type TaskStatus =
   | 'running'
   | 'retrying'
@@ -68,6 +71,8 @@ export type StepResult = 'worked' | 'idle' | 'full'
 
 export interface Runner {
   readonly id: string
+  /** Ids of the tasks that live here. `pause` and `resume` with any other id change nothing. */
+  readonly tasks: readonly string[]
   /** Opens readers and stores, reads committed positions, restores state. Called once, and again after `reset`. */
   open(): Promise<void>
   step(budget: StepBudget): StepResult
@@ -81,8 +86,13 @@ export interface Runner {
   reset(cause?: MillraceError): void
   /** Resolves when new input may be there; the worker races these. */
   wait(signal: AbortSignal): Promise<void>
+  /** The task stops at the batch boundary where it stands; what it staged is still committed. Kept through resets. */
   pause(task: string): void
-  resume(task: string): void
+  /**
+   * The operator's word that the task may go on: a paused one from where it stands, one that failed or waits to try again
+   * from its last commit, now. True where the task did not run. For one that failed as a whole, see `WorkerLoop.resume`.
+   */
+  resume(task: string): boolean
   report(): readonly TaskReport[]
   close(): Promise<void>
 }

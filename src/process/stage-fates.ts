@@ -1,7 +1,11 @@
 /** What becomes of rows: each record read ends as exactly one of processed, dead-lettered, late, skipped (I11). */
-import type { MillraceError } from '../errors.ts'
+import { MillraceError } from '../errors.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { StagePlan } from '../plan/plan.ts'
+import { keyOf } from './dead-letters.ts'
+import type { ReplayRecord } from './dead-letters.ts'
+import { textOf } from './keys.ts'
+import type { GroupKey } from './keys.ts'
 import type { Letters } from './letters.ts'
 import type { Fates } from './operators/operator.ts'
 import type { OutputFates } from './operators/output.ts'
@@ -13,6 +17,8 @@ const skipped = 1
 const late = 2
 const deadLettered = 3
 
+type Origin = Pick<ReplayRecord, 'topic' | 'partition' | 'offset' | 'attempts'>
+
 export class StageFates implements Fates, OutputFates {
   readonly #stage: StagePlan
   readonly #definition: PipelineDefinition
@@ -21,6 +27,8 @@ export class StageFates implements Fates, OutputFates {
   readonly #now: () => number
   readonly #tell: ((task: string | undefined, offset: number | undefined) => void) | undefined
   #marked = -1
+  /** The dead letter that the batch is, on its way back. */
+  #replayed: ReplayRecord | undefined
   #fates = new Uint8Array(1_024)
   /** Tasks that failed during this batch. */
   readonly failures = new Map<number, MillraceError>()
@@ -42,8 +50,9 @@ export class StageFates implements Fates, OutputFates {
     this.#now = now
   }
 
-  /** Begins with a batch as it was read. */
-  begin(batch: RowBatch): void {
+  /** Begins with a batch as it was read, or with the one row of a dead letter. */
+  begin(batch: RowBatch, replayed: ReplayRecord | undefined): void {
+    this.#replayed = replayed
     if (this.#fates.length < batch.rows) this.#fates = new Uint8Array(batch.rows * 2)
     this.#fates.fill(processed, 0, batch.rows)
   }
@@ -82,7 +91,7 @@ export class StageFates implements Fates, OutputFates {
     this.#letter(batch, row, this.#nameOf(node), node, error, attempts)
   }
 
-  /** A record that did not even become a row. */
+  /** A record that did not even become a row; `replayed`: it is a dead letter on its way back. */
   unreadable(
     task: Task,
     input: number,
@@ -91,23 +100,33 @@ export class StageFates implements Fates, OutputFates {
       offset: number
       timestamp: number
       watermark: number
-      key: string | undefined
+      key: GroupKey | undefined
       raw: Uint8Array
     },
+    replayed: ReplayRecord | undefined,
   ): void {
     const { topic, node } = this.#stage.inputs[input]!
+    const { partition } = task
+    const { timestamp, watermark, ...read } = record
+    const origin = replayed ?? { ...read, node, topic, partition, attempts: 0 }
+    const key = replayed === undefined ? read.key : keyOf(replayed)
     task.counters.deadLettered++
     this.#letters.add(
       {
-        task: task.partition,
-        operator: this.#nameOf(node),
-        node,
+        task: partition,
+        operator: this.#nameOf(origin.node),
+        node: origin.node,
         error,
-        attempts: 1,
-        topic,
-        upstream: task.partition,
+        attempts: origin.attempts + 1,
+        topic: origin.topic,
+        partition: origin.partition,
+        offset: origin.offset,
+        timestamp,
+        watermark,
+        upstream: partition,
+        key,
+        raw: origin.raw,
         index: 0,
-        ...record,
       },
       this.#now(),
     )
@@ -134,6 +153,16 @@ export class StageFates implements Fates, OutputFates {
     if (!this.failures.has(task)) this.failures.set(task, error)
   }
 
+  stop(batch: RowBatch, row: number, what: string, cause: unknown): void {
+    const { topic, partition, offset } = this.#originOf(batch, row)
+    const record =
+      offset === undefined
+        ? `a row of ${textOf(batch.groupKey(row) ?? '')} at ${new Date(batch.timestamp[row]!).toISOString()} that a window made`
+        : `the record at offset ${offset} of partition ${partition} of topic ${topic}`
+    const error = new MillraceError('MR4018', `${what} It was given ${record}.`, { cause })
+    this.fail(batch.partition[row]!, error)
+  }
+
   #letter(
     batch: RowBatch,
     row: number,
@@ -143,27 +172,41 @@ export class StageFates implements Fates, OutputFates {
     attempts: number,
   ): void {
     this.#mark(batch, row, deadLettered)
-    const input = batch.input[row]!
-    const topic = this.#stage.inputs[Math.max(0, input)]?.topic ?? this.#stage.id
+    const origin = this.#originOf(batch, row)
     this.#letters.add(
       {
+        ...origin,
         task: batch.partition[row]!,
         operator,
         node,
         error,
-        attempts,
-        topic,
-        offset: batch.offset[row]!,
+        attempts: origin.attempts + attempts,
         timestamp: batch.timestamp[row]!,
         watermark: batch.watermark[row]!,
         upstream: batch.upstream[row]!,
-        key: batch.key(row),
+        key: batch.groupKey(row),
         raw: rawOf(batch, row),
         // Rows of one record that flatMap made must not share an id.
         index: siblingsBefore(batch, row),
       },
       this.#now(),
     )
+  }
+
+  /** Where the row's record was read first, and how often it failed before. */
+  #originOf(batch: RowBatch, row: number): Origin {
+    const replayed = batch.origin[row]! < 0 ? undefined : this.#replayed
+    if (replayed !== undefined) {
+      const { topic, partition, offset, attempts } = replayed
+      return { topic, partition, offset, attempts }
+    }
+    const offset = batch.offset[row]!
+    return {
+      topic: this.#stage.inputs[Math.max(0, batch.input[row]!)]?.topic ?? this.#stage.id,
+      partition: batch.partition[row]!,
+      offset: offset < 0 ? undefined : offset,
+      attempts: 0,
+    }
   }
 
   #mark(batch: RowBatch, row: number, fate: number): void {

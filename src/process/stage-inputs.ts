@@ -12,7 +12,12 @@ import type { Operator } from './operators/operator.ts'
 import { Fanout } from './operators/operator.ts'
 import type { ProcessRunnerOptions } from './process-runner.ts'
 import { neededPaths } from './operators/projection.ts'
+import { decodeReplay } from './dead-letters.ts'
+import type { ReplayRecord } from './dead-letters.ts'
+import { fromKeyJson } from './keys.ts'
+import type { GroupKey } from './keys.ts'
 import { Replays } from './replays.ts'
+import type { ReplayInput } from './replays.ts'
 import type { RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
@@ -20,14 +25,11 @@ import { shapeAt } from './shape.ts'
 import type { StageFates } from './stage-fates.ts'
 import type { Task } from './task.ts'
 
-interface InputState {
+interface InputState extends ReplayInput {
   readonly index: number
   readonly topic: string
-  readonly role: 'stream' | 'table' | 'repartition' | 'replay'
   readonly node: number
   readonly rows: RowReader
-  /** What follows the input's rows. */
-  readonly target: Operator
   /** Watermark bound and bound on the future; streams only. */
   readonly boundMs: number
   readonly futureMs: number
@@ -48,7 +50,8 @@ export class StageInputs {
   readonly #place: RowPlace = { task: 0, offset: 0, watermark: -Infinity, upstream: 0 }
   /** Records that become dead letters unseen: they hold up a worker, or make more than a commit holds. */
   readonly #refused = new Map<string, 'MR4009' | 'MR4013'>()
-  #last: { readonly task: Task; readonly offset: number } | undefined
+  /** The record last begun with, as `#refused` names it. */
+  #last: string | undefined
   readonly #replays: Replays
   #announced: {
     readonly task: Task
@@ -74,12 +77,13 @@ export class StageInputs {
     this.#fates = fates
     this.#queue = queue
     for (const { task, offset } of options.skip ?? [])
-      this.#refused.set(`${task}@${offset}`, 'MR4009')
+      this.#refused.set(recordName(task, offset), 'MR4009')
     this.#inputs = options.stage.inputs.map((_, index) => this.#inputState(index))
     this.#order = this.#inputs.toSorted((a, b) => rank(a) - rank(b))
     for (const input of this.#inputs) this.#byTopic.set(input.topic, input)
-    const targets = new Map(this.#inputs.map(({ node, target }) => [node, target]))
-    this.#replays = new Replays(options.definition, built, targets)
+    const read = this.#inputs.filter(({ role }) => role !== 'replay')
+    const byNode = new Map(read.map((input) => [input.node, input]))
+    this.#replays = new Replays(options.definition, built, byNode)
   }
 
   /** Works on at most `rows` queued records; returns how many records and control blocks it took. */
@@ -99,7 +103,7 @@ export class StageInputs {
     for (const input of this.#order) {
       if (input.rows.count > 0) this.#run(input.rows.batch(), input.target)
     }
-    this.#replays.run((batch, target) => this.#run(batch, target))
+    this.#replays.run(({ batch, target, record }) => this.#run(batch, target, record))
     // What upstream tasks announced was said behind their records: it counts once these are worked on.
     for (const { task, input, upstream, watermark } of this.#announced) {
       if (task.running) task.time.announced(input, upstream, watermark)
@@ -123,9 +127,7 @@ export class StageInputs {
 
   /** The record last begun with makes too much: when it comes again, it becomes a dead letter. */
   refuseLast(): void {
-    if (this.#last !== undefined) {
-      this.#refused.set(`${this.#last.task.id}@${this.#last.offset}`, 'MR4013')
-    }
+    if (this.#last !== undefined) this.#refused.set(this.#last, 'MR4013')
   }
 
   lostUpTo(task: Task, input: number, earliest: number): void {
@@ -155,12 +157,15 @@ export class StageInputs {
     // Of a projected topic some fields are missing because nobody reads them.
     const whole = role !== 'repartition' || neededPaths(plan, definition, topic) === undefined
     const shape = whole ? shapeAt(definition, node) : undefined
+    const newReader = (): RowReader =>
+      new JsonRows(index, role, role === 'repartition' ? undefined : rules, shape)
     return {
       index,
       topic,
       role,
       node,
-      rows: new JsonRows(index, role, role === 'repartition' ? undefined : rules, shape),
+      newReader,
+      rows: newReader(),
       target: this.#targetOf(role, node),
       boundMs: rules?.boundMs ?? 0,
       futureMs: rules?.futureMs ?? Infinity,
@@ -202,8 +207,9 @@ export class StageInputs {
     if (done > block.row) block.row = Math.min(done, view.count)
     const from = block.row
     const to = Math.min(view.count, from + most)
-    this.#last = { task, offset: block.baseOffset + from }
-    mark?.(task.id, careful === true ? block.baseOffset + from : undefined)
+    const place = placeOf(task, input)
+    this.#last = recordName(place, block.baseOffset + from)
+    mark?.(place, careful === true ? block.baseOffset + from : undefined)
     for (let i = from; i < to; i++) this.#record(input, task, view, i, block.baseOffset + i)
     block.row = to
     task.counters.read += to - from
@@ -220,66 +226,89 @@ export class StageInputs {
     place.upstream = view.upstreams?.[i] ?? task.partition
     const source = task.time.source(input.index)
     place.watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
-    const code = this.#refused.size === 0 ? undefined : this.#refused.get(`${task.id}@${offset}`)
-    if (code !== undefined && role !== 'table') {
-      const what =
-        code === 'MR4009'
-          ? `The functions of ${this.#options.stage.id} did not return for offset ${offset}.`
-          : `What ${this.#options.stage.id} makes of offset ${offset} is more than a commit holds.`
-      this.#unreadable(input, task, view, i, offset, new MillraceError(code, what))
-      return
-    }
-    if (role === 'replay') {
-      const refused = this.#replays.take(task, input.index, view, i, offset)
-      if (refused !== undefined) this.#unreadable(input, task, view, i, offset, refused)
-      return
-    }
-    const timestamp = view.timestamps[i]!
-    if (role === 'stream') {
-      const wrong = this.#outOfBounds(timestamp, view.appendTime, input.futureMs)
-      if (wrong !== undefined) {
-        this.#unreadable(input, task, view, i, offset, wrong)
-        return
-      }
-    }
-    const refused = input.rows.read(view, i, place)
-    if (refused !== undefined) this.#unreadable(input, task, view, i, offset, refused)
-    else if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
+    const value = role === 'replay' ? view.value(i) : undefined
+    const replayed = value === undefined ? undefined : decodeReplay(value)
+    const timestamp = replayed?.timestamp ?? view.timestamps[i]!
+    const refused =
+      this.#blamed(input, task, offset) ??
+      (role === 'replay'
+        ? this.#replay(input, task, replayed, { offset, timestamp, appendTime: view.appendTime })
+        : (outOfBounds(input, timestamp, view.appendTime) ?? input.rows.read(view, i, place)))
+    if (refused !== undefined) {
+      const raw = view.value(i) ?? new Uint8Array(0)
+      const { watermark } = place
+      const record = { offset, timestamp, watermark, key: keyIn(view, i, role), raw }
+      this.#fates.unreadable(task, input.index, refused, record, replayed)
+    } else if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
   }
 
-  #outOfBounds(timestamp: number, appendTime: number, futureMs: number): MillraceError | undefined {
-    if (timestamp <= appendTime + futureMs && timestamp >= earliestTime && timestamp <= latestTime)
-      return undefined
-    const what =
-      timestamp > appendTime + futureMs
-        ? `The time of the record is ${timestamp - appendTime} ms ahead of the clock here; at most ${futureMs} ms are taken.`
-        : `The time of the record is ${timestamp}; the years 1 to 9999 are taken.`
-    return new MillraceError('MR4008', what)
-  }
-
-  #unreadable(
+  #replay(
     input: InputState,
     task: Task,
-    view: BlockView,
-    i: number,
-    offset: number,
-    error: MillraceError,
-  ): void {
-    const key = view.key(i)
-    this.#fates.unreadable(task, input.index, error, {
-      offset,
-      timestamp: view.timestamps[i]!,
-      watermark: this.#place.watermark,
-      key: key === undefined ? undefined : Buffer.from(key).toString('utf8'),
-      raw: view.value(i) ?? new Uint8Array(0),
-    })
+    record: ReplayRecord | undefined,
+    place: { readonly offset: number; readonly timestamp: number; readonly appendTime: number },
+  ): MillraceError | undefined {
+    if (record === undefined) {
+      const what = `The record at offset ${place.offset} of ${input.topic} is no replayed letter.`
+      return new MillraceError('MR4014', what)
+    }
+    const read = this.#inputs.find(({ role, node }) => role !== 'replay' && node === record.node)
+    const wrong =
+      read === undefined ? undefined : outOfBounds(read, place.timestamp, place.appendTime)
+    return wrong ?? this.#replays.take(task, input.index, record, place)
   }
 
-  #run(batch: RowBatch, target: Operator): void {
-    this.#fates.begin(batch)
+  /** Why a record is not even looked at. */
+  #blamed(input: InputState, task: Task, offset: number): MillraceError | undefined {
+    if (this.#refused.size === 0 || input.role === 'table') return undefined
+    const code = this.#refused.get(recordName(placeOf(task, input), offset))
+    if (code === undefined) return undefined
+    const { id } = this.#options.stage
+    const record = `offset ${offset} of partition ${task.partition} of topic ${input.topic}`
+    const what =
+      code === 'MR4009'
+        ? `The functions of ${id} did not return for ${record}.`
+        : `What ${id} makes of ${record} is more than a commit holds.`
+    return new MillraceError(code, what)
+  }
+
+  #run(batch: RowBatch, target: Operator, replayed?: ReplayRecord): void {
+    this.#fates.begin(batch, replayed)
     target.process(batch, this.#selection.all(batch.rows))
     this.#fates.count(batch)
   }
+}
+
+/** Streams alone: other times were looked at where they came from. */
+function outOfBounds(
+  { role, futureMs }: InputState,
+  timestamp: number,
+  appendTime: number,
+): MillraceError | undefined {
+  if (role !== 'stream') return undefined
+  const latest = appendTime + futureMs
+  if (timestamp <= latest && timestamp >= earliestTime && timestamp <= latestTime) return undefined
+  const what =
+    timestamp > latest
+      ? `The time of the record is ${timestamp - appendTime} ms ahead of the clock here; at most ${futureMs} ms are taken.`
+      : `The time of the record is ${timestamp}; the years 1 to 9999 are taken.`
+  return new MillraceError('MR4008', what)
+}
+
+/** Who is at work, for whoever must end it: a task, or a task at the dead letters that came back to it. */
+function placeOf(task: Task, { role }: InputState): string {
+  return role === 'replay' ? `${task.id} (replay)` : task.id
+}
+
+function recordName(place: string, offset: number): string {
+  return `${place}@${offset}`
+}
+
+function keyIn(view: BlockView, i: number, role: InputState['role']): GroupKey | undefined {
+  const key = view.key(i)
+  if (key === undefined) return undefined
+  const text = Buffer.from(key).toString('utf8')
+  return role === 'repartition' ? fromKeyJson(text) : text
 }
 
 function rank(input: InputState): number {

@@ -4,15 +4,17 @@ import { AssertionError } from '../core/assert.ts'
 import { Simulation } from '../core/env/simulated/index.ts'
 import type { SimulatedEnv } from '../core/env/simulated/index.ts'
 import { MillraceError } from '../errors.ts'
+import { limits } from '../limits.ts'
 import type { CommitResult, Log, Writer } from '../log/log.ts'
 import type { Runner, StepResult } from './runner.ts'
-import { afterRound, runWorker } from './worker.ts'
+import { afterRound, WorkerLoop } from './worker.ts'
 import type { RunnerFailure, WorkerEnd, WorkerPhase } from './worker.ts'
 
 const full = new MillraceError('MR2007', 'There are 0 bytes free.')
 const unknown = new MillraceError('MR2008', 'The sync failed.')
 const fenced = new MillraceError('MR2006', 'Epoch 2 is open.')
 const closed = new MillraceError('MR2009', 'The log stopped.')
+const tooLarge = new MillraceError('MR2013', 'It has too many sections.')
 
 type Ending = 'committed' | 'full' | 'unknown' | 'unknown but done' | 'fenced' | 'closed'
 
@@ -22,6 +24,8 @@ class ScriptedLog {
   readonly commits: { bytes: number; at: number; owners: string[] }[] = []
   endings: Ending[] = []
   opened = 0
+  /** Sections that each value takes; a commit of more than a log takes is refused. */
+  sectionsEach = 1
   readonly #env: SimulatedEnv
 
   constructor(env: SimulatedEnv) {
@@ -30,12 +34,17 @@ class ScriptedLog {
 
   open(owner: string): Promise<Writer> {
     const epoch = ++this.opened
+    const { sectionsEach } = this
     let staged: { group: string; value: number; bytes: number }[] = []
     const bytes = (): number => staged.reduce((sum, entry) => sum + entry.bytes, 0)
     const commit = async (): Promise<CommitResult> => {
       await this.#env.timers.sleep(1)
       const ending = epoch < this.opened ? 'fenced' : (this.endings.shift() ?? 'committed')
       const entries = staged
+      if (entries.length * this.sectionsEach >= limits.commitSections) {
+        staged = []
+        return { outcome: 'refused', error: tooLarge }
+      }
       const size = bytes()
       staged = []
       if (ending === 'committed' || ending === 'unknown but done') {
@@ -66,6 +75,9 @@ class ScriptedLog {
       get stagedBytes() {
         return bytes()
       },
+      get stagedSections() {
+        return staged.length * sectionsEach
+      },
       append: (topic, _partition, block, count) => {
         staged.push({ group: topic, value: count, bytes: block.length })
       },
@@ -85,6 +97,7 @@ class ScriptedLog {
 /** Counts from what is committed up to `target`, `perStep` at a time; input arrives in jumps at given times. */
 class Counter implements Runner {
   readonly id: string
+  readonly tasks: readonly string[]
   readonly #log: ScriptedLog
   readonly #env: SimulatedEnv
   readonly #arrivals: { at: number; target: number }[]
@@ -105,6 +118,7 @@ class Counter implements Runner {
     bytesEach = 10,
   ) {
     this.id = id
+    this.tasks = [`${id}/0`]
     this.#log = log
     this.#env = env
     this.#arrivals = arrivals
@@ -160,7 +174,9 @@ class Counter implements Runner {
   }
 
   pause(): void {}
-  resume(): void {}
+  resume(): boolean {
+    return false
+  }
   report(): [] {
     return []
   }
@@ -177,6 +193,7 @@ interface World {
   readonly log: ScriptedLog
   readonly phases: WorkerPhase[]
   readonly failures: RunnerFailure[]
+  loop: WorkerLoop | undefined
   run(
     runners: Runner[],
     ms: number,
@@ -190,14 +207,10 @@ function newWorld(seed = 1): World {
   const log = new ScriptedLog(env)
   const phases: WorkerPhase[] = []
   const failures: RunnerFailure[] = []
-  const run = async (
-    runners: Runner[],
-    ms: number,
-    options = {},
-  ): Promise<WorkerEnd | undefined> => {
+  const run: World['run'] = async (runners, ms, options = {}) => {
     const stop = new AbortController()
     let end: WorkerEnd | undefined
-    void runWorker({
+    made.loop = new WorkerLoop({
       env,
       log: log.log,
       owner: 'w',
@@ -206,13 +219,15 @@ function newWorld(seed = 1): World {
       onBeat: (phase) => phases.push(phase),
       onFailed: (failure) => failures.push(failure),
       signal: stop.signal,
-    }).then((ended) => (end = ended))
+    })
+    void made.loop.run().then((ended) => (end = ended))
     await world.advance(ms)
     stop.abort()
     await world.advance(10_000)
     return end
   }
-  return { world, env, log, phases, failures, run }
+  const made: World = { world, env, log, phases, failures, run, loop: undefined }
+  return made
 }
 
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1)
@@ -303,6 +318,67 @@ describe('a worker', () => {
       ['p/two', 'MR6000'],
     ])
     expect([broken.closes, same.closes, other.closes]).toEqual([1, 1, 1])
+  })
+
+  test('opens what failed again when it is resumed, with all that stopped with it', async () => {
+    const world = newWorld()
+    const { env, log, failures } = world
+    const broken = new Counter(log, env, 'p/one', [{ at: 0, target: 20 }])
+    const same = new Counter(log, env, 'p/two', [
+      { at: 0, target: 5 },
+      { at: 100, target: 10 },
+    ])
+    const other = new Counter(log, env, 'q/one', [{ at: 0, target: 5 }])
+    broken.failAt = 15
+    const stood: unknown[] = []
+    const resume = (task: string): void => {
+      const reports = world.loop?.report().map(({ id, status, error }) => [id, status, error?.code])
+      stood.push(reports, world.loop?.resume(task))
+    }
+    env.timers.after(50, () => resume('p/two/0'))
+    env.timers.after(80, () => {
+      broken.failAt = Infinity
+      resume('p/one/0')
+    })
+    env.timers.after(200, () => resume('p/one/0'))
+    expect(await world.run([broken, same, other], 500)).toEqual({ why: 'stopped' })
+    const failed = ['p/one/0', 'p/two/0'].map((id) => [id, 'failed', 'MR6000'])
+    expect(stood).toEqual([failed, true, failed, true, [], false])
+    expect(failures.map(({ runner }) => runner)).toEqual(['p/one', 'p/two', 'p/one', 'p/two'])
+    expect(log.done.get('p/one')).toEqual(upTo(20))
+    expect(log.done.get('p/two')).toEqual(upTo(10))
+    expect([broken, same, other].map(({ opens, closes }) => [opens, closes])).toEqual([
+      [3, 3],
+      [3, 3],
+      [1, 1],
+    ])
+  })
+
+  test('splits what has too many sections for one commit', async () => {
+    const { env, log, phases, failures, run } = newWorld()
+    log.sectionsEach = 3_000
+    const runners = [0, 1, 2, 3].map(
+      (i) => new Counter(log, env, `p${i}/s`, [{ at: 0, target: 60 }]),
+    )
+    expect(await run(runners, 5_000)).toEqual({ why: 'stopped' })
+    for (const runner of runners) expect(log.done.get(runner.id)).toEqual(upTo(60))
+    expect(failures).toEqual([])
+    expect(phases.filter((phase) => phase === 'opening')).toHaveLength(1)
+  })
+
+  test('does in smaller commits what was refused as too large, and stops only what is too large alone', async () => {
+    const { env, log, failures, run } = newWorld()
+    // The first leaves half of a commit free, and each of the others needs more than that.
+    log.sectionsEach = 16_000
+    const runners = ['a', 'b', 'c'].map(
+      (name, i) => new Counter(log, env, `${name}/s`, [{ at: 0, target: 2 + i }]),
+    )
+    const huge = new Counter(log, env, 'd/s', [{ at: 0, target: 5 }])
+    expect(await run([...runners, huge], 20_000)).toEqual({ why: 'stopped' })
+    for (const [i, runner] of runners.entries())
+      expect(log.done.get(runner.id)).toEqual(upTo(2 + i))
+    expect(log.done.get('d/s')).toBeUndefined()
+    expect(failures.map(({ runner, error }) => [runner, error.code])).toEqual([['d/s', 'MR2013']])
   })
 
   test('ends when a newer writer took over, and when the log is closed', async () => {

@@ -6,12 +6,13 @@ import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { CommitResult, Log, Writer } from '../log/log.ts'
-import type { Runner, StepBudget } from './runner.ts'
+import { noCounters } from './counters.ts'
+import type { Runner, StepBudget, TaskReport } from './runner.ts'
 
 /** What a worker is doing. Only in `working` can user code hold it up: that is where a watchdog counts. */
 export type WorkerPhase = 'opening' | 'working' | 'committing' | 'idle' | 'disk full'
 
-/** A runner that stopped for good; the other runners of its pipeline on this worker stopped with it. */
+/** A runner that stopped until it is resumed; the other runners of its pipeline on this worker stopped with it. */
 export interface RunnerFailure {
   readonly runner: string
   readonly error: MillraceError
@@ -59,7 +60,7 @@ const longestBackoffMs = 5_000
 
 /** Runs until the signal aborts, the writer is fenced or the log is closed. Closes runners and writer before it returns. */
 export function runWorker(options: WorkerOptions): Promise<WorkerEnd> {
-  return new Worker(options).run()
+  return new WorkerLoop(options).run()
 }
 
 /** What the loop does after a round of steps. Pure, so that it can be tested without a clock. */
@@ -91,19 +92,32 @@ type Turn =
 
 const goOn: Turn = { next: 'go on' }
 
-class Worker {
+/** A runner that failed, and how its tasks stood then. */
+interface Stopped {
+  readonly runner: Runner
+  readonly tasks: readonly TaskReport[]
+  /** It let go of all it held. */
+  closed: boolean
+  readonly closing: Promise<void>
+  /** An operator wants it to go on. */
+  resumed: boolean
+}
+
+export class WorkerLoop {
   readonly #env: Env
   readonly #options: WorkerOptions
   readonly #limits: WorkerLimits
   /** Runners that did not fail, in the order they take turns. */
   #live: Runner[]
-  /** Runners that failed let go of what they hold at once. */
-  readonly #closing: Promise<void>[] = []
+  #stopped: Stopped[] = []
   #writer: Writer | undefined
   #first = 0
   #stagedSince: number | undefined
   #retries = 0
   #idleTurns = 0
+  /** Commits hold one runner's part each, because one of several was refused as too large. */
+  #alone = false
+  #wake: (() => void) | undefined
 
   constructor(options: WorkerOptions) {
     this.#env = options.env
@@ -127,9 +141,35 @@ class Worker {
       return end
     } finally {
       for (const runner of this.#live) await runner.close()
-      await Promise.allSettled(this.#closing)
+      await Promise.all(this.#stopped.map(({ closing }) => closing))
       await this.#writer?.close()
     }
+  }
+
+  pause(task: string): void {
+    for (const runner of this.#options.runners) runner.pause(task)
+  }
+
+  /**
+   * Lets a task go on that is paused, failed or waits to try again. Where its runner failed as a whole, that one and those
+   * that stopped with it open again. False where the task runs already, or does not live here.
+   */
+  resume(task: string): boolean {
+    let resumed = false
+    for (const runner of this.#options.runners) resumed = runner.resume(task) || resumed
+    const stopped = this.#stopped.find(({ runner }) => runner.tasks.includes(task))
+    if (stopped === undefined) return resumed
+    for (const one of this.#stopped) if (sameGroup(one.runner, stopped.runner)) one.resumed = true
+    this.#wake?.()
+    return true
+  }
+
+  /** All tasks; those of a runner that failed as they last stood. */
+  report(): TaskReport[] {
+    return this.#options.runners.flatMap(
+      (runner) =>
+        this.#stopped.find((stopped) => stopped.runner === runner)?.tasks ?? runner.report(),
+    )
   }
 
   async #open(): Promise<Turn> {
@@ -144,7 +184,11 @@ class Worker {
         end: { why: cause.kind === 'fenced' ? 'fenced' : 'closed', error: cause },
       }
     }
-    for (const runner of [...this.#live]) {
+    return this.#openRunners([...this.#live])
+  }
+
+  async #openRunners(runners: readonly Runner[]): Promise<Turn> {
+    for (const runner of runners) {
       if (!this.#live.includes(runner)) continue
       try {
         await runner.open()
@@ -157,8 +201,23 @@ class Worker {
     return goOn
   }
 
+  /** Runners that failed and were resumed, as soon as they let go of what they held. */
+  get #returning(): Stopped[] {
+    return this.#stopped.filter(({ resumed, closed }) => resumed && closed)
+  }
+
+  #reopen(returning: readonly Stopped[]): Promise<Turn> {
+    this.#stopped = this.#stopped.filter((stopped) => !returning.includes(stopped))
+    const runners = returning.map(({ runner }) => runner)
+    this.#live.push(...runners)
+    this.#beat('opening')
+    return this.#openRunners(runners)
+  }
+
   /** One round of steps, and what follows from it. */
   async #turn(): Promise<Turn> {
+    const returning = this.#returning
+    if (returning.length > 0) return this.#reopen(returning)
     this.#beat('working')
     const { more, full } = this.#round()
     const staged = this.#staged()
@@ -198,7 +257,7 @@ class Worker {
     for (const runner of this.#inTurn()) {
       const bytes = runner.stagedBytes
       if (bytes === 0) continue
-      if (staged.length > 0 && writer.stagedBytes + bytes > this.#limits.commitBytes) continue
+      if (staged.length > 0 && !this.#takes(writer, bytes)) continue
       try {
         runner.stage(writer)
         staged.push(runner)
@@ -213,7 +272,11 @@ class Worker {
     this.#first++
     this.#beat('committing')
     const result = await writer.commit()
-    if (result.outcome !== 'committed') return refusal(result)
+    if (result.outcome !== 'committed') {
+      const tooLarge = result.error.code === 'MR2013'
+      return tooLarge ? this.#tooLarge(staged, result.error) : refusal(result)
+    }
+    this.#alone = false
     this.#stagedSince = undefined
     this.#retries = 0
     for (const runner of staged) {
@@ -224,6 +287,20 @@ class Worker {
       }
     }
     return goOn
+  }
+
+  /** Whether a commit takes another runner's part. How many sections that has shows only then, so half are kept free. */
+  #takes(writer: Writer, bytes: number): boolean {
+    if (this.#alone || writer.stagedSections >= limits.commitSections / 2) return false
+    return writer.stagedBytes + bytes <= this.#limits.commitBytes
+  }
+
+  /** Nothing of it was written. It is done again in smaller commits; what is too large alone stops its pipeline. */
+  #tooLarge(staged: readonly Runner[], cause: MillraceError): Turn {
+    const [first] = staged
+    if (staged.length === 1 && first !== undefined) this.#fail(first, cause)
+    this.#alone = true
+    return { next: 'reset', cause, full: false }
   }
 
   /** What stands at a batch boundary when the worker is told to stop is not thrown away. */
@@ -238,7 +315,7 @@ class Worker {
     // A runner that wakes for nothing must not keep timers and messages from being served.
     if (this.#idleTurns++ > 0) await this.#env.timers.yield()
     const { signal } = this.#options
-    if (signal.aborted) return
+    if (signal.aborted || this.#returning.length > 0) return
     this.#beat('idle')
     const stop = new AbortController()
     const onAbort = (): void => stop.abort(over)
@@ -255,11 +332,13 @@ class Worker {
       )
     }
     wakes.push(
-      new Promise((resolve) =>
-        stop.signal.addEventListener('abort', () => resolve(), { once: true }),
-      ),
+      new Promise((resolve) => {
+        this.#wake = resolve
+        stop.signal.addEventListener('abort', () => resolve(), { once: true })
+      }),
     )
     await Promise.race(wakes)
+    this.#wake = undefined
     stop.abort(over)
     signal.removeEventListener('abort', onAbort)
   }
@@ -282,12 +361,20 @@ class Worker {
   /** A runner that threw has an unknown inside: it and its pipeline stop here, the others go on. */
   #fail(runner: Runner, error: MillraceError): void {
     if (!this.#live.includes(runner)) return
-    const group = groupOf(runner.id)
-    const stopped = this.#live.filter((other) => other === runner || groupOf(other.id) === group)
-    this.#live = this.#live.filter((other) => !stopped.includes(other))
-    for (const other of stopped) {
+    const failing = this.#live.filter((other) => sameGroup(other, runner))
+    this.#live = this.#live.filter((other) => !failing.includes(other))
+    for (const stopped of this.#stopped)
+      if (sameGroup(stopped.runner, runner)) stopped.resumed = false
+    for (const other of failing) {
+      const tasks = failedTasks(other, error)
       this.#resetRunner(other, error)
-      this.#closing.push(other.close())
+      const closing = other.close().catch(() => undefined)
+      const stopped = { runner: other, tasks, closed: false, closing, resumed: false }
+      this.#stopped.push(stopped)
+      void closing.then(() => {
+        stopped.closed = true
+        this.#wake?.()
+      })
       this.#options.onFailed?.({ runner: other.id, error })
     }
   }
@@ -327,9 +414,38 @@ function afterError(error: MillraceError): Turn {
   return { next: 'end', end: { why, error } }
 }
 
+function sameGroup(a: Runner, b: Runner): boolean {
+  return groupOf(a.id) === groupOf(b.id)
+}
+
 /** The pipeline a runner belongs to; every ingest stands alone, since several pipelines may share its topic. */
 function groupOf(id: string): string {
   return id.startsWith('ingest/') ? id : (id.split('/', 1)[0] ?? id)
+}
+
+/** How the tasks of a runner stand that failed as a whole. */
+function failedTasks(runner: Runner, { code, message }: MillraceError): TaskReport[] {
+  const known = reportOf(runner)
+  return runner.tasks.map((id) => ({
+    counters: noCounters(),
+    lag: 0,
+    watermark: undefined,
+    stateKeys: 0,
+    stateBytes: 0,
+    ...known.find((report) => report.id === id),
+    id,
+    status: 'failed',
+    error: { code, message },
+  }))
+}
+
+/** What it says of itself, should it be able to: something in it is broken. */
+function reportOf(runner: Runner): readonly TaskReport[] {
+  try {
+    return runner.report()
+  } catch {
+    return []
+  }
 }
 
 function earliest(runners: readonly Runner[]): number {

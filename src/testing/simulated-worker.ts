@@ -3,7 +3,7 @@ import type { SimulatedEnv } from '../core/env/simulated/index.ts'
 import type { Port } from '../core/port.ts'
 import { LogClient } from '../log/embedded/index.ts'
 import type { TaskReport } from '../process/runner.ts'
-import { runWorker } from '../process/worker.ts'
+import { WorkerLoop } from '../process/worker.ts'
 import type { RunnerFailure, WorkerEnd, WorkerLimits, WorkerPhase } from '../process/worker.ts'
 import { BeatWriter, newBeat } from '../runtime/beat.ts'
 import type { FromWorker, ToWorker } from '../runtime/messages.ts'
@@ -31,6 +31,7 @@ export class SimulatedWorker {
   readonly #stop = new AbortController()
   phase: WorkerPhase = 'opening'
   #runners: Runners | undefined
+  #worker: WorkerLoop | undefined
 
   constructor(options: SimulatedWorkerOptions) {
     this.env = options.env
@@ -45,7 +46,7 @@ export class SimulatedWorker {
     this.#runners = runners
     port.onMessage((message) => this.#receive(message as ToWorker))
     let running = false
-    const end = await runWorker({
+    const worker = new WorkerLoop({
       env,
       log,
       owner: `worker-${slot}`,
@@ -62,6 +63,8 @@ export class SimulatedWorker {
         if (env.alive) onFailed(failure)
       },
     })
+    this.#worker = worker
+    const end = await worker.run()
     log.close()
     if (env.alive) onEnd(end)
   }
@@ -74,7 +77,7 @@ export class SimulatedWorker {
   }
 
   report(): readonly TaskReport[] {
-    return this.#runners?.all.flatMap((runner) => runner.report()) ?? []
+    return this.#worker?.report() ?? []
   }
 
   #receive(message: ToWorker): void {

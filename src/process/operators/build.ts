@@ -11,7 +11,7 @@ import { Enrich, LookupKey } from './enrich.ts'
 import { KeyBy, picker, Select } from './fields.ts'
 import { Filter, FlatMap, MapRows } from './functions.ts'
 import type { Fates, Operator } from './operator.ts'
-import { Fanout, UserFunction } from './operator.ts'
+import { Fanout, rowSelector, UserFunction } from './operator.ts'
 import type { OutputFates } from './output.ts'
 import { TopicOutput } from './output.ts'
 import { neededPaths } from './projection.ts'
@@ -122,11 +122,7 @@ class Builder {
   #keyed(lookup: EnrichNode, write: Operator): Operator {
     const next = new Fanout()
     next.targets.push(write)
-    return new LookupKey(lookup.key, this.#keyFunction(lookup), next)
-  }
-
-  #keyFunction(node: EnrichNode): UserFunction | undefined {
-    return 'fn' in node.key ? new UserFunction(node, node.key.fn, this.#fates) : undefined
+    return new LookupKey(rowSelector(lookup, lookup.key, this.#fates), next)
   }
 
   #make(node: Exclude<OperatorNode, { kind: 'late' }>, inputShift: number): Operator {
@@ -147,8 +143,9 @@ class Builder {
       case 'keyBy':
         return new KeyBy(node, fates, next)
       case 'enrich': {
+        const key = rowSelector(node, node.key, fates)
         const fn = new UserFunction(node, node.fn, fates)
-        return new Enrich(node.key, this.#keyFunction(node), fn, this.#table(node.table), next)
+        return new Enrich(key, fn, this.#table(node.table), next)
       }
       default: {
         const accumulators = new Accumulators(node.fields)

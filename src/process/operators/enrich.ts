@@ -1,37 +1,31 @@
-import type { Selector } from '../../pipeline/definition.ts'
 import { freeze } from '../../state/codecs.ts'
 import type { Store } from '../../state/store.ts'
 import type { Selection } from '../batch.ts'
 import type { GroupKey } from '../keys.ts'
 import { groupKey, textOf } from '../keys.ts'
 import type { RowBatch } from '../rows.ts'
-import { fieldGetter, RowList } from '../rows.ts'
-import type { Fanout, Operator } from './operator.ts'
-import { failed, isRow } from './operator.ts'
-import type { UserFunction } from './operator.ts'
-import { typeOf } from './functions.ts'
+import { RowList } from '../rows.ts'
+import type { Fanout, Operator, RowSelector, UserFunction } from './operator.ts'
+import { failed } from './operator.ts'
 
 export type TableStore = Store<object>
 
 /** Adds what a function makes of the row and the table's row of the same key; undefined where the table has none. */
 export class Enrich implements Operator {
   readonly #tables: readonly (TableStore | undefined)[]
-  readonly #key: (value: unknown) => unknown
-  readonly #keyFn: UserFunction | undefined
+  readonly #key: RowSelector
   readonly #fn: UserFunction
   readonly #next: Fanout
   readonly #kept = new RowList()
 
   /** `tables` by task. */
   constructor(
-    key: Selector,
-    keyFn: UserFunction | undefined,
+    key: RowSelector,
     fn: UserFunction,
     tables: readonly (TableStore | undefined)[],
     next: Fanout,
   ) {
-    this.#key = 'path' in key ? fieldGetter(key.path) : () => undefined
-    this.#keyFn = keyFn
+    this.#key = key
     this.#fn = fn
     this.#tables = tables
     this.#next = next
@@ -43,19 +37,14 @@ export class Enrich implements Operator {
     const values: unknown[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value =
-        this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      const value = this.#key(batch, row)
       if (value === failed) continue
       // A row without a usable key finds nothing, as in a left join.
       const key = groupKey(value)
       const found =
         key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
-      const added = this.#fn.call(batch, row, found)
+      const added = this.#fn.callForRow(batch, row, found)
       if (added === failed) continue
-      if (!isRow(added)) {
-        this.#fn.reject(batch, row, 'MR4003', `The function returned ${typeOf(added)}.`)
-        continue
-      }
       values[row] = { ...batch.view(row), ...added }
       kept.add(row)
     }
@@ -65,14 +54,12 @@ export class Enrich implements Operator {
 
 /** Gives rows the key by which a later stage looks them up; one without a usable key passes without. */
 export class LookupKey implements Operator {
-  readonly #key: (value: unknown) => unknown
-  readonly #keyFn: UserFunction | undefined
+  readonly #key: RowSelector
   readonly #next: Fanout
   readonly #kept = new RowList()
 
-  constructor(key: Selector, keyFn: UserFunction | undefined, next: Fanout) {
-    this.#key = 'path' in key ? fieldGetter(key.path) : () => undefined
-    this.#keyFn = keyFn
+  constructor(key: RowSelector, next: Fanout) {
+    this.#key = key
     this.#next = next
   }
 
@@ -82,8 +69,7 @@ export class LookupKey implements Operator {
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value =
-        this.#keyFn === undefined ? this.#key(batch.values[row]) : this.#keyFn.call(batch, row)
+      const value = this.#key(batch, row)
       if (value === failed) continue
       keys[row] = groupKey(value)
       kept.add(row)

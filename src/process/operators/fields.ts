@@ -6,10 +6,8 @@ import type { GroupKey } from '../keys.ts'
 import { groupKey, textOf } from '../keys.ts'
 import type { RowBatch } from '../rows.ts'
 import { fieldGetter, RowList } from '../rows.ts'
-import type { Fanout, Operator } from './operator.ts'
-import { failed, UserFunction } from './operator.ts'
-import type { Fates } from './operator.ts'
-import { typeOf } from './functions.ts'
+import type { Fanout, Fates, Operator, RowSelector } from './operator.ts'
+import { failed, rowSelector, typeOf, UserFunction } from './operator.ts'
 
 /** Keeps the named fields at their places; absent ones stay absent. */
 export class Select implements Operator {
@@ -71,9 +69,8 @@ function set(object: Record<string, unknown>, name: string, value: unknown): voi
 
 /** Gives rows the key that the next stateful operator groups by. */
 export class KeyBy implements Operator {
-  readonly #get: (value: unknown) => unknown
+  readonly #key: RowSelector
   readonly #fn: UserFunction
-  readonly #byPath: boolean
   readonly #name: string
   readonly #next: Fanout
   readonly #kept = new RowList()
@@ -84,9 +81,8 @@ export class KeyBy implements Operator {
     next: Fanout,
   ) {
     const { key } = node
-    this.#byPath = 'path' in key
-    this.#get = 'path' in key ? fieldGetter(key.path) : () => undefined
-    this.#fn = new UserFunction(node, 'path' in key ? () => undefined : key.fn, fates)
+    this.#key = rowSelector(node, key, fates)
+    this.#fn = new UserFunction(node, () => undefined, fates)
     this.#name = 'path' in key ? `The key ${key.path}` : `The key of ${node.name}`
     this.#next = next
   }
@@ -97,7 +93,7 @@ export class KeyBy implements Operator {
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#byPath ? this.#get(batch.values[row]) : this.#fn.call(batch, row)
+      const value = this.#key(batch, row)
       if (value === failed) continue
       const key = groupKey(value)
       if (key === undefined) {

@@ -3,7 +3,7 @@ import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
 import { RowList } from '../rows.ts'
 import type { Fanout, Operator, UserFunction } from './operator.ts'
-import { failed, isRow } from './operator.ts'
+import { failed, isRow, typeOf } from './operator.ts'
 
 export class Filter implements Operator {
   readonly #fn: UserFunction
@@ -46,12 +46,8 @@ export class MapRows implements Operator {
     const values: unknown[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const result = this.#fn.call(batch, row)
+      const result = this.#fn.callForRow(batch, row)
       if (result === failed) continue
-      if (!isRow(result)) {
-        this.#fn.reject(batch, row, 'MR4003', `The function returned ${typeOf(result)}.`)
-        continue
-      }
       values[row] = this.#derive ? { ...batch.view(row), ...result } : result
       kept.add(row)
     }
@@ -91,9 +87,4 @@ export class FlatMap implements Operator {
     }
     this.#next.process(batch.expanded(from, values), this.#kept.all(from.length))
   }
-}
-
-export function typeOf(value: unknown): string {
-  if (value === null) return 'null'
-  return Array.isArray(value) ? 'an array' : typeof value
 }

@@ -1,8 +1,9 @@
 /** What all operators share: who follows, and how a row that fails leaves the stream. */
 import { MillraceError } from '../../errors.ts'
-import type { OnError } from '../../pipeline/definition.ts'
+import type { OnError, Selector } from '../../pipeline/definition.ts'
 import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
+import { fieldGetter } from '../rows.ts'
 
 export interface Operator {
   process(batch: RowBatch, selection: Selection): void
@@ -34,10 +35,20 @@ export interface Fates {
   late(batch: RowBatch, row: number): void
   /** The row's task stops with this error; what it staged since the last commit is dropped. */
   fail(task: number, error: MillraceError): void
+  /** The same because the row's operator wants it so. `what` says what went wrong, in whole sentences. */
+  stop(batch: RowBatch, row: number, what: string, cause: unknown): void
 }
 
 /** Stands for "no result": the row has left already. */
 export const failed = Symbol('failed')
+
+/** The operator that a function belongs to. */
+export interface FunctionNode {
+  readonly id: number
+  readonly name: string
+  readonly onError?: OnError
+  readonly retries?: number
+}
 
 /** A function of the pipeline: called with its retries, its failures handled as its operator says. */
 export class UserFunction {
@@ -48,16 +59,7 @@ export class UserFunction {
   readonly #retries: number
   readonly #fates: Fates
 
-  constructor(
-    node: {
-      readonly id: number
-      readonly name: string
-      readonly onError?: OnError
-      readonly retries?: number
-    },
-    fn: (row: never, other: never) => unknown,
-    fates: Fates,
-  ) {
+  constructor(node: FunctionNode, fn: (row: never, other: never) => unknown, fates: Fates) {
     this.#fn = fn as (row: unknown, other?: unknown) => unknown
     this.#node = node.id
     this.#name = node.name
@@ -92,6 +94,14 @@ export class UserFunction {
     }
   }
 
+  /** The same for a function that makes rows: what is none is a failure. */
+  callForRow(batch: RowBatch, row: number, other?: unknown): Row | typeof failed {
+    const made = this.call(batch, row, other)
+    if (made === failed || isRow(made)) return made
+    const what = `The function of ${this.#name} returned ${typeOf(made)}.`
+    return this.reject(batch, row, 'MR4003', what)
+  }
+
   /** The row leaves the stream as the operator says. */
   reject(
     batch: RowBatch,
@@ -105,16 +115,37 @@ export class UserFunction {
       this.#fates.skipped(batch, row)
       return failed
     }
-    const error = new MillraceError(code, what, { cause })
-    if (this.#onError === 'fail') this.#fates.fail(batch.partition[row]!, error)
-    else this.#fates.deadLetter(batch, row, this.#node, error, attempts)
+    if (this.#onError === 'fail') this.#fates.stop(batch, row, `${what} (${code})`, cause)
+    else {
+      const error = new MillraceError(code, what, { cause })
+      this.#fates.deadLetter(batch, row, this.#node, error, attempts)
+    }
     return failed
   }
 }
 
+/** What a selector gives for a row: a field's value, or that of a function; `failed` where the row has left. */
+export type RowSelector = (batch: RowBatch, row: number) => unknown
+
+export function rowSelector(node: FunctionNode, selector: Selector, fates: Fates): RowSelector {
+  if ('path' in selector) {
+    const get = fieldGetter(selector.path)
+    return (batch, row) => get(batch.values[row])
+  }
+  const fn = new UserFunction(node, selector.fn, fates)
+  return (batch, row) => fn.call(batch, row)
+}
+
+type Row = Record<string, unknown>
+
 /** True for what map, derive, enrich and flatMap may return: an object that is no array. */
-export function isRow(value: unknown): value is Record<string, unknown> {
+export function isRow(value: unknown): value is Row {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+export function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'an array' : typeof value
 }
 
 export function describe(error: unknown): string {

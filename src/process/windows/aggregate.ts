@@ -7,11 +7,10 @@ import type { AggregateField, WindowSpec } from '../../pipeline/definition.ts'
 import type { Store } from '../../state/store.ts'
 import type { Selection } from '../batch.ts'
 import { storeKeyOf } from '../keys.ts'
-import type { Fanout, Fates, Operator } from '../operators/operator.ts'
-import { failed, UserFunction } from '../operators/operator.ts'
-import { typeOf } from '../operators/functions.ts'
+import type { Fanout, Fates, Operator, RowSelector } from '../operators/operator.ts'
+import { failed, rowSelector, typeOf, UserFunction } from '../operators/operator.ts'
 import type { RowBatch } from '../rows.ts'
-import { fieldGetter, RowList } from '../rows.ts'
+import { RowList } from '../rows.ts'
 import { Accumulators } from './accumulators.ts'
 import { Emitter } from './emitter.ts'
 import { prefixEnd, startOf, startPrefix } from './window-keys.ts'
@@ -52,7 +51,7 @@ export class Aggregate implements Operator {
   readonly #late: Fanout
   readonly #lateRows = new RowList()
   readonly #accumulators: Accumulators
-  readonly #getters: readonly (((value: unknown) => unknown) | UserFunction | undefined)[]
+  readonly #getters: readonly (RowSelector | undefined)[]
   readonly #fn: UserFunction
   readonly #values: Float64Array
   readonly #emitter: Emitter
@@ -76,11 +75,7 @@ export class Aggregate implements Operator {
     this.#values = new Float64Array(accumulators.fields.length)
     this.#fn = new UserFunction(node, () => undefined, fates)
     this.#getters = Object.values(node.fields).map(({ of }) =>
-      of === undefined
-        ? undefined
-        : 'path' in of
-          ? fieldGetter(of.path)
-          : new UserFunction(node, of.fn, fates),
+      of === undefined ? undefined : rowSelector(node, of, fates),
     )
     this.#emitter = new Emitter(node.keyName, node.window.sizeMs, accumulators, next)
   }
@@ -204,7 +199,7 @@ export class Aggregate implements Operator {
     for (let i = 0; i < fields.length; i++) {
       const get = this.#getters[i]
       if (get === undefined) continue
-      const value = get instanceof UserFunction ? get.call(batch, row) : get(batch.values[row])
+      const value = get(batch, row)
       if (value === failed) return false
       if (value === undefined || value === null) this.#values[i] = Number.NaN
       else if (typeof value === 'number' && Number.isFinite(value)) this.#values[i] = value
