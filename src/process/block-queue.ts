@@ -102,7 +102,8 @@ export class BlockQueue {
       const view = (this.#views[this.#usedViews++] ??= new BlockView())
       if (view.read(block.bytes)) return { kind: 'records', view }
     }
-    const where = `${block.topic}, partition ${block.partition}, offset ${block.baseOffset}`
-    throw new MillraceError('MR6000', `The block at ${where} is not laid out as a block.`)
+    const { topic, partition, baseOffset } = block
+    const what = `The block at offset ${baseOffset} of ${topic}/${partition} is malformed.`
+    throw new MillraceError('MR2005', what)
   }
 }

@@ -47,6 +47,7 @@ function flakyLog(log: Log, chance: () => number, sleep: (ms: number) => Promise
     return {
       owner,
       epoch: inner.epoch,
+      stagedSections: 0,
       stagedBytes: 0,
       append: (...args) => void staged.push(() => inner.append(...args)),
       control: (...args) => void staged.push(() => inner.control(...args)),
@@ -174,7 +175,8 @@ describe('after crashes at random moments', () => {
 /** What the log says after the workers ended. */
 async function committed(world: World): Promise<Pick<TaskReport, 'counters'>> {
   const positions = await world.inTime(world.log!.positions('shop/out'))
-  return JSON.parse(positions[0]!.meta) as Pick<TaskReport, 'counters'>
+  const { meta } = positions.find(({ partition }) => partition === 0)!
+  return JSON.parse(meta) as Pick<TaskReport, 'counters'>
 }
 
 /** The sqlite sink without its thread, on a real file; a row with `n` of the wrong kind is refused by the table. */

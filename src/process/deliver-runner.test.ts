@@ -31,7 +31,8 @@ describe('a deliver task', () => {
     })
     expect(first?.delivery?.counts.reduce((a, b) => a + b)).toBe(2_520)
     await world.halt()
-    const positions = await world.inTime(world.log!.positions('shop/out'))
+    const found = await world.inTime(world.log!.positions('shop/out'))
+    const positions = found.toSorted((a, b) => a.partition - b.partition)
     expect(positions.map((p) => [p.partition, p.offset])).toEqual([
       [0, 2_510],
       [1, 0],
@@ -181,6 +182,51 @@ describe('a deliver task', () => {
       waiting[ended]!()
     }
     await world.until(world.delivered('out', 12))
+    await world.halt()
+  })
+
+  test('what a sink refuses is put aside in commits that are not too large, however much it is', async () => {
+    const world = new World()
+    await world.start()
+    await world.inTime(world.log!.topics.create({ name: 'wide', kind: 'internal', partitions: 12 }))
+    const large = { id: 'k', text: 'x'.repeat(900_000) }
+    for (let partition = 0; partition < 12; partition++)
+      await world.produceTo('wide', partition, [large])
+    const waiting: (() => void)[] = []
+    const refusing: Sink = {
+      ...memory(),
+      guarantee: 'at-least-once',
+      open: async () => ({
+        deliver: () =>
+          new Promise((resolve) =>
+            waiting.push(() => resolve([{ index: 0, code: 'MR5006', message: 'No.' }])),
+          ),
+        close: async () => {},
+      }),
+    }
+    const options = world.options(world.log!, 'out', refusing)
+    const plan = { ...options.plan, topic: 'wide', partitions: 12 }
+    const runner = new DeliverRunner({ ...options, plan, partitions: range(0, 12) })
+    world.runners = [runner]
+    const { env, log, stop } = world
+    let most = 0
+    const onBeat = (): void => void (most = Math.max(most, runner.stagedBytes))
+    world.ended = runWorker({
+      env,
+      log: log!,
+      owner: 'worker',
+      runners: [runner],
+      onBeat,
+      signal: stop.signal,
+    })
+    await world.until(() => waiting.length === 8)
+    for (const answer of waiting.splice(0)) answer()
+    await world.until(() => waiting.length === 4)
+    for (const answer of waiting) answer()
+    await world.until(world.delivered('out', 12))
+    expect(most).toBeLessThan(4 * 1024 * 1024)
+    const dead = world.report('out').map(({ counters }) => counters.deadLettered)
+    expect(dead).toEqual(Array(12).fill(1))
     await world.halt()
   })
 
@@ -435,31 +481,33 @@ describe('past its hold', () => {
     // The decision is in the log: a restart before the next delivery does not ask again.
     await world.halt()
     world.deliver({ slow, healthy })
-    await world.simulation.advance(10_000)
+    for (let i = 100; i < 105; i++) await world.produce(0, [{ ...row(i), filler }])
+    await world.simulation.advance(1_000)
     expect(world.report('slow')[0]!.status).toBe('retrying')
     expect(inner.rows).toEqual([])
     down = false
     await world.until(
-      () => world.report('slow')[0]!.lag === 0 && world.report('slow')[0]!.counters.read === 100,
+      () => world.report('slow')[0]!.lag === 0 && world.report('slow')[0]!.counters.read === 105,
     )
     const { counters } = world.report('slow')[0]!
     expect(counters.expired).toBeGreaterThan(10)
-    expect(counters.processed + counters.expired).toBe(100)
-    expect(inner.rows.map((r) => r['n'])).toEqual(range(0, 100).slice(-inner.rows.length))
+    expect(counters.processed + counters.expired).toBe(105)
+    expect(inner.rows.map((r) => r['n'])).toEqual(range(0, 105).slice(-inner.rows.length))
     expect(inner.rows.length).toBe(counters.processed)
-    expect(rowsOf(healthy, 0)).toEqual(range(0, 100))
+    await world.until(world.delivered('healthy', 105))
+    expect(rowsOf(healthy, 0)).toEqual(range(0, 105))
     await world.halt()
     // The log's copy stands where the operator put it, and the sink goes on from there after a restart.
     world.deliver({ slow })
-    await world.produce(0, [row(100)])
-    await world.until(world.delivered('slow', 101))
-    expect(inner.rows.at(-1)).toEqual(row(100))
+    await world.produce(0, [row(105)])
+    await world.until(world.delivered('slow', 106))
+    expect(inner.rows.at(-1)).toEqual(row(105))
     await world.halt()
     // A sink that is new begins at the earliest record and lost nothing.
     const late = memory()
     world.deliver({ late })
-    await world.until(() => rowsOf(late, 0).at(-1) === 100)
-    expect(rowsOf(late, 0)).toEqual(range(101 - late.rows.length, 101))
+    await world.until(() => rowsOf(late, 0).at(-1) === 105)
+    expect(rowsOf(late, 0)).toEqual(range(106 - late.rows.length, 106))
     expect(world.report('late')[0]).toMatchObject({ status: 'running', counters: { expired: 0 } })
     await world.halt()
   })

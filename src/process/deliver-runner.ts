@@ -144,11 +144,10 @@ export class DeliverRunner implements Runner {
       void this.#checkRetention()
     }
     let rows = budget.rows
-    const first = this.#first++
-    for (let i = 0; i < this.#lanes.length && rows > 0; i++) {
-      if (!link.isOpen || link.underWay >= limits.deliverInFlight) break
-      const lane = this.#lanes[(first + i) % this.#lanes.length]
-      if (lane === undefined || lane.busy || lane.paused || lane.trouble !== undefined) continue
+    this.#first++
+    for (const lane of this.#inTurn()) {
+      if (rows <= 0 || !link.isOpen || link.underWay >= limits.deliverInFlight) break
+      if (lane.busy || lane.paused || lane.trouble !== undefined) continue
       if (!lane.placed) this.#place(lane)
       if (lane.trouble !== undefined) continue
       const filled = lane.fill(rows)
@@ -163,11 +162,7 @@ export class DeliverRunner implements Runner {
 
   get stagedBytes(): number {
     let bytes = 0
-    for (const { outcome } of this.#lanes) {
-      if (outcome === undefined) continue
-      bytes += positionBytes
-      for (const { raw } of outcome.failures) bytes += raw.length * 2 + positionBytes
-    }
+    for (const lane of this.#due()) bytes += outcomeBytes(lane)
     return bytes
   }
 
@@ -178,7 +173,7 @@ export class DeliverRunner implements Runner {
   stage(writer: Writer): void {
     const { plan, deadLetters, env } = this.#options
     const letters = new BlockBuilder()
-    for (const lane of this.#lanes) {
+    for (const lane of this.#due()) {
       const outcome = lane.stage()
       if (outcome === undefined) continue
       const { to, meta, failures } = outcome
@@ -294,6 +289,24 @@ export class DeliverRunner implements Runner {
     this.#notify()
   }
 
+  /** Lanes whose outcomes the next commit takes, by turns: where a sink refuses all it gets, not those of all of them. */
+  #due(): readonly Lane[] {
+    const due: Lane[] = []
+    let bytes = 0
+    for (const lane of this.#inTurn()) {
+      const own = outcomeBytes(lane)
+      if (own === 0 || (bytes > 0 && bytes + own > limits.taskStageBytes)) continue
+      bytes += own
+      due.push(lane)
+    }
+    return due
+  }
+
+  #inTurn(): readonly Lane[] {
+    const first = this.#lanes.length === 0 ? 0 : this.#first % this.#lanes.length
+    return [...this.#lanes.slice(first), ...this.#lanes.slice(0, first)]
+  }
+
   /** Most sinks never get a letter back: they need no second connection until they do. */
   #asleep(): boolean {
     return this.#options.replays === true && !this.#awake && this.#lanes.every((lane) => lane.quiet)
@@ -385,6 +398,13 @@ export class DeliverRunner implements Runner {
     // A topic that was deleted and made again is another one, although its offsets look the same.
     return { env, logId: `${logId}/${topicId}`, pipeline, name: nameOf(plan.id), epoch, partitions }
   }
+}
+
+function outcomeBytes({ outcome }: Lane): number {
+  if (outcome === undefined) return 0
+  let bytes = positionBytes
+  for (const { raw } of outcome.failures) bytes += raw.length * 2 + positionBytes
+  return bytes
 }
 
 function nameOf(id: string): string {

@@ -101,6 +101,7 @@ describe('a function that fails', () => {
     ['an array', () => [{ n: 1 }], 'MR4003'],
     ['a number', () => 7, 'MR4003'],
     ['something JSON cannot hold', () => ({ n: 1n }), 'MR4003'],
+    ['something that has no JSON', () => ({ toJSON: () => undefined }), 'MR4003'],
     ['more than a topic takes', () => ({ big: 'x'.repeat(1024 * 1024) }), 'MR4013'],
   ])('that returns %s is a dead letter with a code', async (_, fn, code) => {
     const { world, letters, out } = await ran(withMap(fn as () => object), [row('k0', 1)])

@@ -63,7 +63,8 @@ export class Task {
 
   /** Bytes of state and position this task adds to a commit. */
   stagedBytes(): number {
-    let bytes = this.moved || (this.timeStore !== undefined && this.time.changed) ? 256 : 0
+    let bytes = this.moved ? 256 : 0
+    if (this.timeStore !== undefined && this.time.changed) bytes += this.time.bytes
     for (const { store } of this.stores) bytes += store.stagedBytes
     return bytes
   }

@@ -72,13 +72,10 @@ export class TopicOutput implements Operator {
     const written = this.#pick === undefined ? batch.written(row) : undefined
     if (written !== undefined) bytes = written
     else {
-      let json: string
-      try {
-        const value = batch.values[row]
-        json = JSON.stringify(this.#pick === undefined ? value : this.#pick(value))
-      } catch (error) {
-        const what = `The row cannot be written as JSON: ${describe(error)}.`
-        this.#fates.unwritable(batch, row, new MillraceError('MR4003', what))
+      const value = batch.values[row]
+      const json = jsonOf(this.#pick === undefined ? value : this.#pick(value))
+      if (json instanceof MillraceError) {
+        this.#fates.unwritable(batch, row, json)
         return undefined
       }
       if (json.length * 3 > this.#scratch.length)
@@ -89,6 +86,18 @@ export class TopicOutput implements Operator {
     const what = `The row has ${bytes.length} bytes as JSON; a topic takes at most ${limits.eventBytes}.`
     this.#fates.unwritable(batch, row, new MillraceError('MR4013', what))
     return undefined
+  }
+}
+
+/** What JSON cannot hold may throw (a BigInt, a circle), or be nothing at all (a `toJSON` that says so). */
+function jsonOf(value: unknown): string | MillraceError {
+  try {
+    const json = JSON.stringify(value) as string | undefined
+    if (json !== undefined) return json
+    return new MillraceError('MR4003', 'The row has no JSON: its toJSON gives nothing.')
+  } catch (error) {
+    const what = `The row cannot be written as JSON: ${describe(error)}.`
+    return new MillraceError('MR4003', what)
   }
 }
 

@@ -57,6 +57,13 @@ export class TaskTime {
     return this.#changed
   }
 
+  /** What it takes in a commit, about: a number for each upstream task. */
+  get bytes(): number {
+    let bytes = 256
+    for (const vector of this.#vectors) bytes += 16 * (vector?.length ?? 0)
+    return bytes
+  }
+
   /** Smallest watermark over all that feeds this task; tables and replays have none. */
   merged(): number {
     let smallest = Infinity
