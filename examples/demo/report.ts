@@ -26,7 +26,7 @@ export function printReport(report: DemoReport, json: boolean): void {
   }
   const { producer, actions, stages } = report.books
   const row = (label: string, value: number | string, note = ''): string =>
-    `  ${label.padEnd(42)}${(typeof value === 'number' ? value.toLocaleString('en') : value).padStart(14)}  ${note}`
+    `  ${label.padEnd(34)}${(typeof value === 'number' ? value.toLocaleString('en') : value).padStart(12)}  ${note}`
   const lines = [
     '',
     'Ledger of the producer (its own count)',
@@ -35,16 +35,13 @@ export function printReport(report: DemoReport, json: boolean): void {
     row('refused, invalid on purpose', producer.refused),
     row('requests repeated on purpose', producer.resent, 'each got the identical answer'),
     row('requests retried', producer.retries),
+    row('views sent too late', producer.tooLate),
     '',
     'Ledger of the engine',
     row('user actions appended', actions['emitted'] ?? 0),
     row('records read by stages and sinks', stages['read'] ?? 0),
     row('  processed', stages['processed'] ?? 0),
-    row(
-      '  late',
-      stages['late'] ?? 0,
-      `${report.books.late} in late-actions, ${producer.tooLate} sent too late`,
-    ),
+    row('  late', stages['late'] ?? 0, `${report.books.late} in late-actions`),
     row('  dead-lettered', stages['deadLettered'] ?? 0),
     '',
     'SQLite against an independent tally',
