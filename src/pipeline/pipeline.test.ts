@@ -168,6 +168,18 @@ describe.each<[string, string, RegExp, (p: PipelineBuilder) => unknown]>([
     (p) => actionsOf(p).window(tumbling('1s')).aggregate('n', { window_start: count() }),
   ],
   [
+    'MR3011',
+    'a key called window_start',
+    /key of aggregate m is called window_start/,
+    (p) =>
+      actionsOf(p)
+        .window(tumbling('1s'))
+        .aggregate('n', { rows: count() })
+        .keyBy('window_start')
+        .window(tumbling('1m'))
+        .aggregate('m', { rows: count() }),
+  ],
+  [
     'MR3012',
     'an unknown key',
     /user.*event_type, user_id/,

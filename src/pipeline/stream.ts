@@ -310,6 +310,10 @@ export class Windowed<T extends object, KeyName extends string, K> {
     const { graph, node, shape, keyShape } = this.#place
     const keyName = this.#place.keyName ?? 'key'
     graph.named(name, 'an aggregate')
+    if (keyName === 'window_start' || keyName === 'window_end') {
+      const what = `The key of aggregate ${name} is called ${keyName}, as a field that its rows have already`
+      throw new MillraceError('MR3011', `${what}; keyBy() with a function calls it "key".`)
+    }
     const planned: Record<string, AggregateField> = {}
     for (const [field, aggregate] of Object.entries(fields)) {
       if (field === keyName || field === 'window_start' || field === 'window_end') {

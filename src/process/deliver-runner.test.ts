@@ -482,7 +482,7 @@ describe('past its hold', () => {
     await world.halt()
     world.deliver({ slow, healthy })
     for (let i = 100; i < 105; i++) await world.produce(0, [{ ...row(i), filler }])
-    await world.simulation.advance(1_000)
+    await world.simulation.advance(300)
     expect(world.report('slow')[0]!.status).toBe('retrying')
     expect(inner.rows).toEqual([])
     down = false

@@ -2,7 +2,7 @@
 import { must } from '../core/assert.ts'
 import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
-import type { Log, Position, ReadFrom, Reader } from '../log/log.ts'
+import type { Log, PartitionOffsets, Position, ReadFrom, Reader } from '../log/log.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { StageInput, StagePlan, StorePlan } from '../plan/plan.ts'
 import type { Start } from '../sources/source.ts'
@@ -50,7 +50,7 @@ export async function openPositions(resources: StageResources): Promise<Reader> 
         const what = `${task.id} stands at offset ${position.offset} of ${input.topic}, which ends at ${end}.`
         throw new MillraceError('MR4017', what)
       }
-      const offset = position?.offset ?? (await firstOffset(log, input, partition))
+      const offset = position?.offset ?? (await firstOffset(log, input, partition, ends))
       task.startAt(index, offset, position !== undefined)
       if (index === 0 && position !== undefined) task.restoreCounters(readMeta(position))
       from.push({ topic: input.topic, partition, offset })
@@ -72,10 +72,14 @@ function readMeta(position: Position): object {
   return typeof counters === 'object' && counters !== null ? counters : {}
 }
 
-async function firstOffset(log: Log, input: StageInput, partition: number): Promise<number> {
+async function firstOffset(
+  log: Log,
+  input: StageInput,
+  partition: number,
+  offsets: readonly PartitionOffsets[],
+): Promise<number> {
   const start: Start = input.role === 'stream' || input.role === 'table' ? input.start : 'earliest'
   if (typeof start === 'object') return log.topics.offsetAt(input.topic, partition, start.time)
-  const offsets = await log.topics.offsets(input.topic)
   const own = must(offsets[partition], `the topic ${input.topic} has the partition ${partition}`)
   return start === 'earliest' ? own.earliest : own.next
 }
