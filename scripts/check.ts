@@ -2,6 +2,7 @@
 //
 //   npm run check                 all of them
 //   npm run check -- lint layers  only these
+//   npm run check -- oldest       the package under the oldest Node it admits
 
 import { fileURLToPath } from 'node:url'
 import { ambient } from './check/ambient.ts'
@@ -11,7 +12,7 @@ import type { Check, Finding } from './check/finding.ts'
 import { layers } from './check/layers.ts'
 import { hygiene } from './check/hygiene.ts'
 import { packageHealth } from './check/package.ts'
-import { packed } from './check/packed.ts'
+import { oldest, packed } from './check/packed.ts'
 import { format, lint, lockfile, types, unused } from './check/tools.ts'
 
 const known: Check[] = [
@@ -29,16 +30,20 @@ const known: Check[] = [
   packed,
 ]
 
+/** Only when asked by name. */
+const onDemand: Check[] = [oldest]
+const all = [...known, ...onDemand]
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const wanted = process.argv.slice(2)
-const stranger = wanted.find((name) => !known.some((check) => check.name === name))
+const stranger = wanted.find((name) => !all.some((check) => check.name === name))
 if (stranger !== undefined) {
   console.error(
-    `No check is called ${stranger}. There are: ${known.map(({ name }) => name).join(', ')}`,
+    `No check is called ${stranger}. There are: ${all.map(({ name }) => name).join(', ')}`,
   )
   process.exit(2)
 }
-const chosen = known.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
+const chosen = wanted.length === 0 ? known : all.filter(({ name }) => wanted.includes(name))
 
 const started = performance.now()
 const queue = chosen.values()

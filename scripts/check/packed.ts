@@ -1,49 +1,68 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { command, tool } from './command.ts'
+import type { Output } from './command.ts'
 import type { Check, Finding } from './finding.ts'
 import { withBuiltPackage } from './stage.ts'
 
 /** What a user does first: install the package into an empty project and run a pipeline on two workers. */
 export const packed: Check = {
   name: 'packed',
-  run(root) {
-    return withBuiltPackage(root, async (folder) => {
-      const { code, text } = await command(
-        'npm',
-        ['pack', '--ignore-scripts', '--loglevel=error'],
-        folder,
-      )
-      const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))
-      if (code !== 0 || tarball === undefined) return [failure('npm pack', text)]
-      const project = mkdtempSync(join(tmpdir(), 'millrace-user-'))
-      try {
-        return await useIn(project, join(folder, tarball))
-      } finally {
-        rmSync(project, { recursive: true, force: true })
-      }
-    })
-  },
+  run: (root) =>
+    asUser(root, async (project) => {
+      const types = await tool('tsc', ['--project', project, '--pretty', 'false'], project)
+      const found = types.code === 0 ? [] : [failure('types', types.text)]
+      return [...found, ...(await runsUnder(process.execPath, project))]
+    }),
 }
 
-async function useIn(project: string, tarball: string): Promise<Finding[]> {
-  mkdirSync(join(project, 'data'))
-  for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text)
-  const flags = [
-    '--ignore-scripts',
-    '--prefer-offline',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ]
-  const installed = await command('npm', ['install', ...flags, tarball], project)
-  if (installed.code !== 0) return [failure('npm install', installed.text)]
-  const types = await tool('tsc', ['--project', project, '--pretty', 'false'], project)
-  const found = types.code === 0 ? [] : [failure('types', types.text)]
+/** The same under the oldest Node that package.json admits, which is fetched for it: only when asked by name. */
+export const oldest: Check = {
+  name: 'oldest',
+  run: (root) =>
+    asUser(root, async (project) => {
+      const manifest = readFileSync(join(root, 'package.json'), 'utf8')
+      const { engines } = JSON.parse(manifest) as { engines: { node: string } }
+      const version = `node@${engines.node.replace('>=', '')}`
+      const { text } = await install(project, version, '--no-save', '--ignore-scripts=false')
+      const node = join(project, 'node_modules', 'node', 'bin', 'node')
+      return existsSync(node) ? runsUnder(node, project) : [failure(version, text)]
+    }),
+}
+
+/** Packs the package and installs it into an empty project. */
+function asUser(root: string, use: (project: string) => Promise<Finding[]>): Promise<Finding[]> {
+  return withBuiltPackage(root, async (folder) => {
+    const pack = ['pack', '--ignore-scripts', '--loglevel=error']
+    const { code, text } = await command('npm', pack, folder)
+    const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'))
+    if (code !== 0 || tarball === undefined) return [failure('npm pack', text)]
+    const project = mkdtempSync(join(tmpdir(), 'millrace-user-'))
+    try {
+      mkdirSync(join(project, 'data'))
+      for (const [name, content] of Object.entries(files))
+        writeFileSync(join(project, name), content)
+      const installed = await install(project, join(folder, tarball), '--ignore-scripts')
+      if (installed.code !== 0) return [failure('npm install', installed.text)]
+      return await use(project)
+    } finally {
+      rmSync(project, { recursive: true, force: true })
+    }
+  })
+}
+
+function install(project: string, what: string, ...flags: string[]): Promise<Output> {
+  const quiet = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
+  return command('npm', ['install', what, ...quiet, ...flags], project)
+}
+
+async function runsUnder(node: string, project: string): Promise<Finding[]> {
+  const found: Finding[] = []
   for (const pipeline of ['pipeline.ts', 'pipeline.js']) {
-    const { code, text } = await command(process.execPath, ['main.ts', pipeline], project)
-    if (code !== 0 || !text.includes('stopped')) found.push(failure(pipeline, text))
+    const { code, text } = await command(node, ['main.ts', pipeline], project)
+    if (code !== 0 || !text.includes('all seen')) found.push(failure(pipeline, text))
   }
   return found
 }
@@ -57,12 +76,15 @@ function failure(rule: string, text: string): Finding {
   }
 }
 
-const pipeline = `import { pipeline } from 'millrace'
+const pipelineFile = (name: string): string => `import { count, pipeline, tumbling } from 'millrace'
+import { sqlite } from 'millrace/sinks'
 
 export default pipeline('packed', (p) => {
   p.stream('events', { schema: { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] }, key: 'id' })
     .filter((event) => event.id !== '')
-    .to(p.topic('kept'))
+    .window(tumbling('1m'), { emit: 'update' })
+    .aggregate('seen', { events: count() })
+    .to(sqlite({ path: 'data/${name}.db', table: 'seen', key: ['id', 'window_start'] }))
 })
 `
 
@@ -79,15 +101,26 @@ const files: Record<string, string> = {
     },
     files: ['pipeline.ts'],
   }),
-  'pipeline.ts': pipeline,
-  'pipeline.js': pipeline,
-  'main.ts': `import { start } from 'millrace'
+  'pipeline.ts': pipelineFile('pipeline.ts'),
+  'pipeline.js': pipelineFile('pipeline.js'),
+  'main.ts': `import { DatabaseSync } from 'node:sqlite'
+import { start } from 'millrace'
 
 const file = process.argv[2]!
+function seen() {
+  try {
+    const db = new DatabaseSync('data/' + file + '.db', { readOnly: true })
+    return db.prepare('select sum(events) as events from seen').get()!.events
+  } catch {
+    return 0
+  }
+}
 const engine = await start(new URL(file, import.meta.url), { dataDir: 'data/' + file, workers: 2, port: 0 })
 await engine.ready
-await engine.produce('events', [{ id: 'a' }, { id: 'b' }])
+await engine.produce('events', [{ id: 'a' }, { id: 'b' }, { id: 'a' }])
+const deadline = Date.now() + 30_000
+while (seen() !== 3 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50))
 await engine.stop()
-console.log('stopped')
+console.log(seen() === 3 ? 'all seen' : 'seen: ' + seen())
 `,
 }
