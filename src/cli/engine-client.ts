@@ -123,8 +123,9 @@ async function* linesOf(
       rest = lines.pop() ?? ''
       yield* lines
     }
-  } catch (error) {
-    if (signal?.aborted !== true) throw error
+  } catch {
+    if (signal?.aborted !== true)
+      throw new MillraceError('MR6003', 'The engine went away while it was answering.')
   }
   if (rest !== '') yield rest
 }

@@ -10,7 +10,7 @@ export const exitCodes = {
   4: 'Not now: no engine is running, it is not ready, or it stopped because its log failed.',
   5: 'Something else holds what is needed: the port or the data directory is in use, or a topic exists with another shape.',
   6: 'Stored data cannot be read; nothing was changed, an operator must look.',
-  130: 'Interrupted a second time while stopping.',
+  130: 'Interrupted a second time while stopping, which ends the process by the signal; 143 where that was SIGTERM.',
 } as const
 
 export type ExitCode = keyof typeof exitCodes

@@ -6,13 +6,15 @@ import { exitCodeOf } from './exit-codes.ts'
 import { terminalOutput } from './output.ts'
 import { program } from './program.ts'
 
-/** Edge: the command line as a process. The first signal asks to stop, the second ends it at once. */
+/** Edge: the command line as a process. The first signal asks to stop, the second ends it at once, by that signal. */
 const output = terminalOutput(process.stdout, process.stderr)
 const stop = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
-    if (stop.signal.aborted) process.exit(130)
-    stop.abort()
+    if (!stop.signal.aborted) return stop.abort()
+    // `process.exit` would wait for every thread, and one that does not end may be why somebody is out of patience.
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
   })
 }
 // A reader that goes away (`millrace tail … | head`) ends the command, and is no error.

@@ -5,6 +5,8 @@ export interface ObserveContext {
   readonly gather: () => Promise<Facts>
   /** What is not ready, one sentence each; empty when everything is. */
   readonly notReady: () => Promise<readonly string[]>
+  /** Tasks that an operator paused: no reason to be unready, and good to know. */
+  readonly paused: () => readonly string[]
 }
 
 /** `/metrics` for Prometheus, `/healthz` (the process answers) and `/readyz` (everything runs, or what does not and why). */
@@ -21,6 +23,6 @@ export function observeRoutes(app: FastifyInstance, context: ObserveContext): vo
     const reasons = await context.notReady()
     return reply
       .code(reasons.length === 0 ? 200 : 503)
-      .send({ ready: reasons.length === 0, reasons })
+      .send({ ready: reasons.length === 0, reasons, paused: context.paused() })
   })
 }

@@ -11,10 +11,19 @@ describe('resolveConfig', () => {
       workers: 4,
       host: '127.0.0.1',
       port: 7171,
+      allowedOrigins: [],
       commitIntervalMs: 20,
       watchdogMs: 30_000,
       workerMemoryMb: 1433,
     })
+  })
+
+  it('takes origins as browsers send them', () => {
+    const { allowedOrigins } = resolveConfig(
+      { allowedOrigins: ['https://Shop.example:443/', 'http://localhost:5173'] },
+      machine,
+    )
+    expect(allowedOrigins).toEqual(['https://shop.example', 'http://localhost:5173'])
   })
 
   it('refuses a value out of range with the value and the range', () => {
@@ -24,6 +33,8 @@ describe('resolveConfig', () => {
       [{ watchdogMs: 10 }, 'watchdogMs is 10'],
       [{ dataDir: '' }, 'dataDir is empty'],
       [{ logLevel: 'loud' as 'info' }, 'logLevel is "loud"'],
+      [{ allowedOrigins: ['*'] }, 'allowedOrigins has "*"'],
+      [{ allowedOrigins: ['https://a.example/page'] }, 'like https://shop.example'],
     ] as const) {
       const resolve = (): unknown => resolveConfig(options, machine)
       expect(resolve).toThrow(MillraceError)

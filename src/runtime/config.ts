@@ -14,6 +14,11 @@ export interface EngineOptions {
   readonly host?: string
   /** Port to listen on, 0 for any free one. Default 7171. */
   readonly port?: number
+  /**
+   * Origins of other sites whose pages may open WebSockets here, e.g. `https://shop.example`. Default: none, only pages
+   * from this server.
+   */
+  readonly allowedOrigins?: readonly string[]
   /** The longest a worker collects work before it commits while there is more to read. Default 20. */
   readonly commitIntervalMs?: number
   /** A worker that shows no progress for this long is ended and replaced, at least 200. Default 30,000. */
@@ -29,6 +34,7 @@ export interface EngineConfig {
   readonly workers: number
   readonly host: string
   readonly port: number
+  readonly allowedOrigins: readonly string[]
   readonly commitIntervalMs: number
   readonly watchdogMs: number
   readonly workerMemoryMb: number
@@ -57,6 +63,7 @@ export function resolveConfig(options: EngineOptions, machine: Machine): EngineC
     workers,
     host: text('host', options.host ?? '127.0.0.1'),
     port: integer('port', options.port ?? 7171, 0, 65_535),
+    allowedOrigins: (options.allowedOrigins ?? []).map(origin),
     commitIntervalMs: integer(
       'commitIntervalMs',
       options.commitIntervalMs ?? limits.commitIntervalMs,
@@ -79,6 +86,18 @@ function integer(name: string, value: number, least: number, most: number): numb
   throw new MillraceError(
     'MR6002',
     `${name} is ${value} and must be a whole number from ${least} to ${most}.`,
+  )
+}
+
+/** As browsers send it: a scheme, a host in small letters, a port where it is not the scheme's own. */
+function origin(value: string): string {
+  if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) {
+    const { origin: own, href } = new URL(value)
+    if (href === `${own}/`) return own
+  }
+  throw new MillraceError(
+    'MR6002',
+    `allowedOrigins has ${JSON.stringify(value)}; an origin is like https://shop.example, without a path.`,
   )
 }
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { MessagePort } from 'node:worker_threads'
 import { DiskError } from '../core/env/env.ts'
 import type { Env } from '../core/env/env.ts'
@@ -9,22 +10,26 @@ import type { Logger } from '../observe/logger.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { MergedPlan } from '../plan/merge.ts'
 import type { Plan } from '../plan/plan.ts'
-import { deferred } from './deferred.ts'
+import type { TaskReport } from '../process/runner.ts'
 import { WatermarkBoard } from '../process/time/board.ts'
 import { assign } from './assignment.ts'
 import type { Assignment } from './assignment.ts'
 import type { EngineConfig } from './config.ts'
+import { unusable } from './data-files.ts'
+import { deferred } from './deferred.ts'
 import { startLogThread } from './log-host.ts'
 import type { LogHost } from './log-host.ts'
-import type { FromWorker } from './messages.ts'
 import { IngestRouter } from './ingest-router.ts'
+import type { FromWorker, Planned } from './messages.ts'
+import { Paused } from './paused.ts'
 import { planPass } from './plan-pass.ts'
 import { admitPlans, createTopics, nothingRuns, savePlans } from './plans.ts'
 import type { Admitted } from './plans.ts'
 import { Reports } from './reports.ts'
 import { Snapshots } from './snapshots.ts'
-import type { EngineStatus } from './status.ts'
-import { notReadyReasons, tasksMeant } from './status-of.ts'
+import type { EngineStatus, PipelineStatus } from './status.ts'
+import { notReadyReasons } from './status-of.ts'
+import { Steering } from './steering.ts'
 import { cacheDirOf } from './threads.ts'
 import { Watch } from './watch.ts'
 import { loadTimeout, WorkerPool } from './worker-pool.ts'
@@ -38,6 +43,8 @@ export interface EngineInputs {
 }
 
 const stopGraceMs = 10_000
+/** Tasks that one line of the log names. */
+const shownPaused = 100
 
 /**
  * The supervisor: starts the threads in order, keeps the workers alive, and ends everything when the log does. It serves
@@ -52,44 +59,57 @@ export class Engine {
   readonly pool: WorkerPool
   readonly reports: Reports
   readonly ingest: IngestRouter
+  readonly steering: Steering
   /** Resolves when it has ended: with undefined after `stop`, else with why. */
   readonly ended: Promise<MillraceError | undefined>
   readonly #host: LogHost
   readonly #snapshots: Snapshots
   readonly #watch: Watch
-  #pipelines: Admitted['pipelines']
+  readonly #admitted: readonly PipelineStatus[]
   readonly #startedAt: number
   readonly #ready = deferred<void>()
   readonly #end = deferred<MillraceError | undefined>()
   #state: EngineStatus['state'] = 'starting'
   #url = ''
+  #released: Promise<void> | undefined
 
   /** Opens the data directory and plans the pipelines. Rejects where nothing can run; then nothing is left behind. */
   static async open(inputs: EngineInputs): Promise<Engine> {
     const { env, config, urls, logger } = inputs
-    const planning = planPass(urls, env, loadTimeout(config), cacheDirOf(config.dataDir))
-    const host = await startLogThread({ dataDir: config.dataDir })
-    for (const note of host.notes) logger.info({ dataDir: config.dataDir }, note)
+    const { dataDir } = config
+    const planning = planPass(urls, env, loadTimeout(config), cacheDirOf(dataDir)).then(planned)
+    planning.catch(() => undefined)
+    // Both at once, for a fast restart; but a new directory is made only for a pipeline that loads.
+    if (!env.disk.exists(join(dataDir, 'LOCK'))) await planning
+    const host = await startLogThread({ dataDir })
+    for (const note of host.notes) logger.info({ dataDir }, note)
     try {
-      env.disk.mkdir(cacheDirOf(config.dataDir))
+      env.disk.mkdir(cacheDirOf(dataDir))
+      const paused = new Paused(env, dataDir)
       const log = await LogClient.connect(env, portOf(host.attach()))
-      const admitted = await createTopics(log, admitPlans(await planning))
+      const admitted = await createTopics(log, await planning)
       if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)
-      savePlans(env, config.dataDir, admitted.plans)
-      return new Engine(inputs, host, log, admitted)
+      savePlans(env, dataDir, admitted.plans)
+      return new Engine(inputs, host, log, admitted, paused)
     } catch (error) {
       await host.close()
       throw error instanceof DiskError ? unusable(error) : error
     }
   }
 
-  private constructor(inputs: EngineInputs, host: LogHost, log: Log, admitted: Admitted) {
+  private constructor(
+    inputs: EngineInputs,
+    host: LogHost,
+    log: Log,
+    admitted: Admitted,
+    paused: Paused,
+  ) {
     const { env, config } = inputs
     this.inputs = inputs
     this.log = log
     this.#host = host
     this.plans = admitted.plans
-    this.#pipelines = admitted.pipelines
+    this.#admitted = admitted.pipelines
     this.#startedAt = env.clock.monotonic()
     this.ended = this.#end.promise
     this.merged = mergePlans(admitted.plans)
@@ -102,9 +122,13 @@ export class Engine {
       modules: admitted.modules,
       assignment: this.assignment,
       boards: boardsOf(admitted.plans),
+      paused: () => paused.tasks,
       attach: () => host.attach(),
       onMessage: (slot, message) => this.#onMessage(slot, message),
-      onGone: (slot) => this.ingest.lost(slot),
+      onGone: (slot) => {
+        this.ingest.lost(slot)
+        this.steering.gone(slot)
+      },
       onUnstoppable: (error) => this.#failed(error),
       onDeath: (slot, error, restart) => {
         const { inMs, skip } = restart
@@ -117,6 +141,13 @@ export class Engine {
     this.reports = new Reports(env, config.workers, (slot, message) =>
       this.pool.post(slot, message),
     )
+    this.steering = new Steering({
+      assignment: this.assignment,
+      merged: this.merged,
+      paused,
+      tell: (slot, message) => this.pool.tell(slot, message),
+      renew: (slot) => this.pool.renew(slot),
+    })
     this.ingest = new IngestRouter(this.assignment, (slot, message, transfer) =>
       this.pool.post(slot, message, transfer),
     )
@@ -150,7 +181,13 @@ export class Engine {
     this.pool.start()
     this.#watch.start()
     const pipelines = this.plans.map(({ pipeline }) => pipeline)
-    this.inputs.logger.info({ url, pipelines }, `Started at ${url}.`)
+    const { logger } = this.inputs
+    logger.info({ url, pipelines }, `Started at ${url}.`)
+    const { paused } = this.steering
+    if (paused.length > 0) {
+      const what = `${paused.length} tasks are paused since before the start, ${paused[0]} among them.`
+      logger.warn({ paused: paused.slice(0, shownPaused) }, what)
+    }
   }
 
   attachLog(): MessagePort {
@@ -160,6 +197,7 @@ export class Engine {
   status(): EngineStatus {
     const { config, version, env } = this.inputs
     const workers = this.pool.status()
+    const pipelines = this.#pipelines()
     return {
       state: this.#state,
       version,
@@ -167,71 +205,40 @@ export class Engine {
       dataDir: config.dataDir,
       url: this.#url,
       upMs: Math.round(env.clock.monotonic() - this.#startedAt),
-      pipelines: this.#pipelines,
+      pipelines,
       workers,
-      notReady: notReadyReasons(this.#pipelines, workers, []),
+      paused: this.steering.paused,
+      notReady: notReadyReasons(pipelines, workers, []),
     }
   }
 
-  async notReady(): Promise<string[]> {
-    return notReadyReasons(this.#pipelines, this.pool.status(), await this.reports.tasks())
+  /** What keeps it from being ready, with the tasks as they stand. */
+  notReady(tasks: readonly TaskReport[]): string[] {
+    return notReadyReasons(this.#pipelines(), this.pool.status(), tasks)
   }
 
-  pause(target: string): string[] {
-    return this.#steer(target, (slot, task) => this.pool.pause(slot, task))
-  }
-
-  /** Lets paused and failed tasks go on; those of a pipeline that failed as a whole begin again in new workers. */
-  resume(target: string): string[] {
-    const stopped = this.#pipelines.filter(
-      ({ state, name }) => state === 'failed' && this.#runs(name),
-    )
-    const slots = new Set<number>()
-    const tasks = this.#steer(target, (slot, task) => {
-      this.pool.resume(slot, task)
-      if (stopped.some(({ name }) => task.startsWith(`${name}/`))) slots.add(slot)
-    })
-    for (const slot of slots) this.pool.renew(slot)
-    const meant = stopped.filter(({ name }) => tasks.some((task) => task.startsWith(`${name}/`)))
-    this.#pipelines = this.#pipelines.map((pipeline) =>
-      meant.includes(pipeline) ? { ...pipeline, state: 'running', error: undefined } : pipeline,
-    )
-    return tasks
-  }
-
-  /** Whether the pipeline was admitted: one that never loaded has nothing to resume. */
-  #runs(pipeline: string): boolean {
-    return this.plans.some((plan) => plan.pipeline === pipeline)
+  #pipelines(): PipelineStatus[] {
+    return this.steering.pipelines(this.#admitted)
   }
 
   /** Ends workers after a last commit, then the log. The front must have stopped before. */
   async stop(): Promise<void> {
-    if (this.#state === 'stopping' || this.#state === 'stopped') {
-      await this.ended
-      return
-    }
-    this.#state = 'stopping'
-    this.#watch.stop()
-    await Promise.all([this.pool.stop(stopGraceMs), this.#snapshots.stop()])
-    await this.#host.close()
-    this.inputs.logger.info({}, 'Stopped.')
+    if (this.#state === 'starting' || this.#state === 'ready') this.#state = 'stopping'
+    await this.#release()
+    if (this.#state === 'stopping') this.inputs.logger.info({}, 'Stopped.')
     this.#finish('stopped', undefined)
   }
 
-  #steer(target: string, act: (slot: number, task: string) => void): string[] {
-    const done: string[] = []
-    for (const [slot, shares] of this.assignment.entries()) {
-      const tasks = shares.flatMap(({ id, partitions }) =>
-        partitions.map((partition) => `${id}/${partition}`),
-      )
-      for (const task of tasksMeant(target, tasks)) {
-        act(slot, task)
-        done.push(task)
-      }
-    }
-    if (done.length === 0)
-      throw new MillraceError('MR6010', `No task, stage, sink or pipeline is called "${target}".`)
-    return done
+  /** Lets go of everything, once: at a stop, or because the engine has failed. */
+  #release(): Promise<void> {
+    this.#released ??= this.#endThreads()
+    return this.#released
+  }
+
+  async #endThreads(): Promise<void> {
+    this.#watch.stop()
+    await Promise.all([this.pool.stop(stopGraceMs), this.#snapshots.stop()])
+    await this.#host.close()
   }
 
   #onMessage(slot: number, message: FromWorker): void {
@@ -250,36 +257,26 @@ export class Engine {
     } else if (message.type === 'runner-failed') {
       const { code, message: text } = message.error
       logger.error({ code, worker: slot, runner: message.runner }, text)
-      this.#pipelineFailed(message.pipeline, message.error)
-    } else if (message.type === 'ended' && message.error !== undefined) {
-      logger.error(
-        { code: message.error.code, worker: slot, why: message.why },
-        message.error.message,
-      )
+      this.steering.failed(slot, message)
+    } else if (message.type === 'resumed') {
+      this.steering.resumed(message.id, message.tasks)
     }
   }
 
-  #pipelineFailed(name: string, error: NonNullable<Admitted['pipelines'][number]['error']>): void {
-    this.#pipelines = this.#pipelines.map((pipeline) =>
-      pipeline.name === name && pipeline.state === 'running'
-        ? { ...pipeline, state: 'failed', error }
-        : pipeline,
-    )
-  }
-
   #logEnded(error: MillraceError | undefined): void {
-    if (this.#state === 'stopping' || this.#state === 'stopped') return
+    if (this.#released !== undefined) return
     this.#failed(error ?? new MillraceError('MR6008', 'It closed without being asked to.'))
   }
 
   #failed(error: MillraceError): void {
     this.inputs.logger.error({ code: error.code }, error.message)
     this.#finish('failed', error)
+    // Workers that are replaced again and again help nobody now.
+    void this.#release()
   }
 
   #finish(state: 'stopped' | 'failed', error: MillraceError | undefined): void {
-    this.#state = state
-    this.#watch.stop()
+    if (this.#state !== 'failed') this.#state = state
     this.#ready.reject(
       error ?? new MillraceError('MR6004', 'The engine was stopped before it was ready.'),
     )
@@ -288,11 +285,10 @@ export class Engine {
   }
 }
 
-/** The log itself opened; what else the engine keeps in its directory cannot be written. */
-function unusable(error: DiskError): MillraceError {
-  const full = error.code === 'ENOSPC' || error.code === 'EDQUOT'
-  const what = `${error.path} cannot be written (${error.operation}: ${error.code}).`
-  return new MillraceError(full ? 'MR2007' : 'MR2015', what, { cause: error })
+function planned(all: readonly Planned[]): Admitted {
+  const admitted = admitPlans(all)
+  if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)
+  return admitted
 }
 
 /** One board per stage: a restarted worker finds what the others know. */

@@ -8,7 +8,11 @@ import type { Engine } from './engine.ts'
 /** Registers metrics, health and readiness of an engine. */
 export function observeEngine(app: FastifyInstance, engine: Engine): void {
   const meter = httpMeter(app)
-  observeRoutes(app, { gather: () => gather(engine, meter), notReady: () => engine.notReady() })
+  observeRoutes(app, {
+    gather: () => gather(engine, meter),
+    notReady: async () => engine.notReady(await engine.reports.tasks()),
+    paused: () => engine.steering.paused,
+  })
 }
 
 async function gather(engine: Engine, meter: HttpMeter): Promise<Facts> {
@@ -17,9 +21,10 @@ async function gather(engine: Engine, meter: HttpMeter): Promise<Facts> {
   const status = engine.status()
   const space = env.disk.space(config.dataDir)
   const { user, system } = process.cpuUsage()
+  const tasks = workers.flatMap(({ report }) => report.tasks)
   return {
-    ready: (await engine.notReady()).length === 0,
-    tasks: workers.flatMap(({ report }) => report.tasks),
+    ready: engine.notReady(tasks).length === 0,
+    tasks,
     topics: await topicFacts(engine),
     workers: workers.map(({ slot, report }) => ({
       slot,

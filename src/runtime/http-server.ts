@@ -14,7 +14,7 @@ import { observeEngine } from './facts.ts'
 import { hostRefusal } from './http/headers.ts'
 import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './http/index.ts'
 import type { IngestRoutesOptions } from './http/index.ts'
-import { serveRoutes } from './serve/index.ts'
+import { isWebSocket, serveRoutes } from './serve/index.ts'
 import type { LiveSnapshot } from './serve/index.ts'
 import { socketName } from './socket.ts'
 
@@ -50,11 +50,12 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
   })
   adminRoutes(app, {
     log: engine.log,
+    timers: engine.inputs.env.timers,
     plans: () => engine.plans,
     status: () => engine.status(),
     reports: () => engine.reports.tasks(),
-    pause: (target) => engine.pause(target),
-    resume: (target) => engine.resume(target),
+    pause: (target) => engine.steering.pause(target),
+    resume: (target) => engine.steering.resume(target),
     now: () => engine.inputs.env.clock.now(),
     overSocket: (request) => local.has(request.socket),
   })
@@ -72,6 +73,7 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     ),
     host: config.host,
     trusted: (request) => local.has(request.socket),
+    origins: config.allowedOrigins,
   })
   await listen(app, config.host, config.port)
   try {
@@ -91,9 +93,9 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
 
 /** What the live page shows of an engine. */
 async function snapshotOf(engine: Engine): Promise<LiveSnapshot> {
-  const { state, version, upMs } = engine.status()
   const tasks = await engine.reports.tasks()
-  return { state, version, upMs, tasks, notReady: await engine.notReady() }
+  const { state, version, upMs } = engine.status()
+  return { state, version, upMs, tasks, notReady: engine.notReady(tasks) }
 }
 
 function namesOf(plan: Plan, role: Plan['topics'][number]['role']): string[] {
@@ -111,6 +113,7 @@ function newApp(paths: IngestRoutesOptions['paths']): FastifyInstance {
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: 1_000,
+      shouldUpgradeCallback: isWebSocket,
     },
   })
   boundConnections(app.server)

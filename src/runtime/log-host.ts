@@ -12,9 +12,9 @@ export interface LogHost {
   readonly notes: readonly string[]
   /** A new client of the log: the port for a LogClient, which may move to another thread. */
   attach(): MessagePort
-  /** Resolves when the thread is gone: after `close`, or with why nothing may be acknowledged any more. */
+  /** Resolves after `close`, or before with why nothing may be acknowledged any more. */
   readonly ended: Promise<MillraceError | undefined>
-  /** Writes a last checkpoint and lets go of the directory. */
+  /** Writes a last checkpoint, where it can, and resolves when the directory is let go of. */
   close(): Promise<void>
 }
 
@@ -36,6 +36,8 @@ export function startLogThread(data: LogThreadData): Promise<LogHost> {
       const close = async (): Promise<void> => {
         post(thread, { type: 'close' })
         await ended
+        // The ports of its clients would keep it, and it the lock.
+        await thread.terminate()
       }
       resolve({ logId, logEpoch, notes, ended, close, attach: () => attach(thread) })
     })
@@ -46,11 +48,7 @@ function endOf(thread: Worker): Promise<MillraceError | undefined> {
   return new Promise((resolve) => {
     thread.on('message', (message: FromLogThread) => {
       if (message.type === 'failed') resolve(reviveError(message.error))
-      // The ports of its clients would keep it.
-      if (message.type === 'closed') {
-        resolve(undefined)
-        void thread.terminate()
-      }
+      if (message.type === 'closed') resolve(undefined)
     })
     thread.on('error', (error: Error) =>
       resolve(new MillraceError('MR6008', `${error.name}: ${error.message}.`, { cause: error })),

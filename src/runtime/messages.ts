@@ -98,7 +98,8 @@ export type ToWorker =
       readonly request: IngestRequest
     }
   | { readonly type: 'report'; readonly id: number }
-  | { readonly type: 'pause' | 'resume'; readonly task: string }
+  | { readonly type: 'pause'; readonly tasks: readonly string[] }
+  | { readonly type: 'resume'; readonly id: number; readonly tasks: readonly string[] }
   | { readonly type: 'stop' }
 
 export type FromWorker =
@@ -108,6 +109,9 @@ export type FromWorker =
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */
   | { readonly type: 'running' }
   | { readonly type: 'report'; readonly id: number; readonly report: WorkerReport }
+  /** Those of the tasks it was asked to resume that did not run. */
+  | { readonly type: 'resumed'; readonly id: number; readonly tasks: readonly string[] }
+  /** It stands until it is resumed. `runner` is the name of the pipeline where its module did not load here. */
   | {
       readonly type: 'runner-failed'
       readonly runner: string

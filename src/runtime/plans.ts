@@ -3,6 +3,7 @@ import { MillraceError, reviveError } from '../errors.ts'
 import type { Log, TopicSpec } from '../log/log.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { Plan } from '../plan/plan.ts'
+import { readJson, saveJson } from './data-files.ts'
 import type { Planned } from './messages.ts'
 import type { PipelineStatus } from './status.ts'
 
@@ -107,39 +108,14 @@ function refused(plan: Plan, url: string, error: unknown): PipelineStatus {
 const fileName = 'plans.json'
 
 /** Keeps the plans beside the log, so that commands can read a directory no engine runs on. */
-export function savePlans({ disk }: Env, dataDir: string, plans: readonly Plan[]): void {
-  const text = JSON.stringify(plans)
+export function savePlans(env: Pick<Env, 'disk'>, dataDir: string, plans: readonly Plan[]): void {
   // A restart after a crash should not wait for the disk to say again what it says already.
-  if (JSON.stringify(readPlans({ disk }, dataDir)) === text) return
-  const temporary = `${dataDir}/${fileName}.new`
-  const bytes = new TextEncoder().encode(text)
-  if (disk.exists(temporary)) disk.unlink(temporary)
-  const file = disk.open(temporary, 'create')
-  try {
-    for (let at = 0; at < bytes.length;) at += file.write(bytes.subarray(at), at)
-    file.fdatasync()
-  } finally {
-    file.close()
-  }
-  disk.rename(temporary, `${dataDir}/${fileName}`)
-  disk.fsyncDir(dataDir)
+  if (JSON.stringify(readPlans(env, dataDir)) === JSON.stringify(plans)) return
+  saveJson(env, dataDir, fileName, plans)
 }
 
 /** The plans of the last engine that ran here; none where there was none. */
-export function readPlans({ disk }: Pick<Env, 'disk'>, dataDir: string): readonly Plan[] {
-  const path = `${dataDir}/${fileName}`
-  if (!disk.exists(path)) return []
-  const file = disk.open(path, 'read')
-  try {
-    const bytes = new Uint8Array(file.size())
-    for (let at = 0; at < bytes.length;) {
-      const read = file.read(bytes.subarray(at), at)
-      if (read === 0) break
-      at += read
-    }
-    // Written by savePlans, by rename: whole or not at all.
-    return JSON.parse(new TextDecoder().decode(bytes)) as readonly Plan[]
-  } finally {
-    file.close()
-  }
+export function readPlans(env: Pick<Env, 'disk'>, dataDir: string): readonly Plan[] {
+  // Written by savePlans, whole or not at all.
+  return (readJson(env, dataDir, fileName) ?? []) as readonly Plan[]
 }

@@ -54,8 +54,7 @@ export function makeRunners(context: RunnerContext): Runners {
     if (replay !== undefined) all.push(replay)
     if (runner instanceof PushIngestRunner) push.set(share.id, runner)
   }
-  for (const task of context.data.paused)
-    for (const runner of all) if (task.startsWith(`${runner.id}/`)) runner.pause(task)
+  for (const task of context.data.paused) for (const runner of all) runner.pause(task)
   return { all, push }
 }
 
@@ -167,7 +166,6 @@ function stageRunner(
     definition,
     partitions: share.partitions,
     snapshotDir: snapshotDirOf(data.dataDir),
-    paused: data.paused.filter(mine),
     careful: data.careful.some(mine),
     mark: (task, offset) => beat.at(task, offset),
     skip: data.skip.filter(({ task }) => mine(task)),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { notReadyReasons, tasksMeant } from './status-of.ts'
+import { notReadyReasons } from './status-of.ts'
 
 const running = {
   name: 'shop',
@@ -56,15 +56,5 @@ describe('readiness', () => {
       expect(reasons[i]).toContain(what)
     }
     expect(reasons.filter((reason) => reason.includes('because'))).toHaveLength(3)
-  })
-})
-
-describe('tasksMeant', () => {
-  it('takes a task, or all tasks of a stage, sink or pipeline, and no namesake', () => {
-    const tasks = ['shop/main/0', 'shop/main/1', 'shop/mainly/0', 'shopping/main/0']
-    expect(tasksMeant('shop/main/1', tasks)).toEqual(['shop/main/1'])
-    expect(tasksMeant('shop/main', tasks)).toEqual(['shop/main/0', 'shop/main/1'])
-    expect(tasksMeant('shop', tasks)).toEqual(['shop/main/0', 'shop/main/1', 'shop/mainly/0'])
-    expect(tasksMeant('nothing', tasks)).toEqual([])
   })
 })

@@ -27,8 +27,3 @@ export function notReadyReasons(
   }
   return reasons
 }
-
-/** The tasks that a name means: a task itself, or all tasks of a stage, a sink or a pipeline. */
-export function tasksMeant(target: string, tasks: readonly string[]): string[] {
-  return tasks.filter((task) => task === target || task.startsWith(`${target}/`))
-}

@@ -15,6 +15,8 @@ export interface EngineStatus {
   readonly upMs: number
   readonly pipelines: readonly PipelineStatus[]
   readonly workers: readonly WorkerStatus[]
+  /** Tasks that an operator paused, by their ids; a restart does not change it. */
+  readonly paused: readonly string[]
   /** What keeps it from being ready, for people; empty when it is. */
   readonly notReady: readonly string[]
 }

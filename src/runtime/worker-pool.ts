@@ -1,6 +1,6 @@
 import type { Worker, MessagePort } from 'node:worker_threads'
 import type { Env } from '../core/env/env.ts'
-import { MillraceError } from '../errors.ts'
+import { MillraceError, reviveError } from '../errors.ts'
 import { newBeat, readBeat } from './beat.ts'
 import type { Assignment } from './assignment.ts'
 import type { EngineConfig } from './config.ts'
@@ -19,6 +19,8 @@ export interface PoolOptions {
   readonly modules: WorkerThreadData['modules']
   readonly assignment: Assignment
   readonly boards: WorkerThreadData['boards']
+  /** Tasks that do not run until they are resumed. */
+  readonly paused: () => readonly string[]
   /** A new client of the log thread. */
   readonly attach: () => MessagePort
   readonly onMessage: (slot: number, message: FromWorker) => void
@@ -66,7 +68,6 @@ export function loadTimeout({ watchdogMs }: EngineConfig): number {
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #slots: readonly Slot[]
-  readonly #paused = new Set<string>()
   #stopping = false
   #starts = 0
   #cancelLook = (): void => {}
@@ -91,21 +92,17 @@ export class WorkerPool {
     return true
   }
 
-  /** Remembered for workers that are replaced. */
-  pause(slot: number, task: string): void {
-    this.#paused.add(task)
-    this.post(slot, { type: 'pause', task })
+  /** Also while the worker starts, which hears it as soon as it can do it. False where none is there to hear it. */
+  tell(slot: number, message: ToWorker): boolean {
+    const thread = this.#slots[slot]?.thread
+    thread?.postMessage(message)
+    return thread !== undefined
   }
 
-  resume(slot: number, task: string): void {
-    this.#paused.delete(task)
-    this.post(slot, { type: 'resume', task })
-  }
-
-  /** Starts a worker anew after its last commit: runners that stopped for good begin again with it. */
+  /** Starts a worker anew after its last commit. */
   renew(slot: number): void {
     const found = this.#slots[slot]
-    if (found === undefined || !this.post(slot, { type: 'stop' })) return
+    if (found === undefined || !this.tell(slot, { type: 'stop' })) return
     found.renewing = true
     found.state = 'starting'
   }
@@ -140,7 +137,7 @@ export class WorkerPool {
   }
 
   #spawn(slot: Slot): void {
-    const { config, logId, logEpoch, modules, assignment, boards, attach } = this.#options
+    const { config, logId, logEpoch, modules, assignment, boards, paused, attach } = this.#options
     const logPort = attach()
     slot.beat = newBeat()
     slot.seen = undefined
@@ -161,7 +158,7 @@ export class WorkerPool {
       beat: slot.beat,
       careful: slot.careful,
       skip: slot.skip,
-      paused: [...this.#paused],
+      paused: paused(),
     }
     const thread = spawnThread('worker-thread', {
       name: `worker ${slot.number}`,
@@ -173,16 +170,17 @@ export class WorkerPool {
     slot.thread = thread
     thread.on('message', (message: FromWorker) => {
       if (message.type === 'running') slot.state = 'running'
+      if (message.type === 'ended' && message.error !== undefined)
+        slot.error = reviveError(message.error)
       this.#options.onMessage(slot.number, message)
     })
     thread.on('error', (error) => (slot.error = error))
-    thread.on('exit', () => this.#exited(slot))
+    thread.on('exit', () => this.#exited(slot, thread))
   }
 
-  #exited(slot: Slot): void {
-    slot.thread = undefined
-    this.#options.onGone(slot.number)
-    slot.gone?.()
+  #exited(slot: Slot, thread: Worker): void {
+    if (slot.thread !== thread) return
+    this.#gone(slot)
     if (this.#stopping) return
     if (slot.renewing) {
       slot.renewing = false
@@ -204,10 +202,19 @@ export class WorkerPool {
     slot.cancelRestart = this.#options.env.timers.after(restart.inMs, () => this.#spawn(slot))
   }
 
+  #gone(slot: Slot): void {
+    slot.thread = undefined
+    this.#options.onGone(slot.number)
+    slot.gone?.()
+  }
+
   #terminate(slot: Slot, thread: Worker): void {
     const cancel = this.#options.env.timers.after(terminateMs, () => {
       const what = `Worker ${slot.number} still runs ${terminateMs} ms after it was told to end.`
       this.#options.onUnstoppable(new MillraceError('MR6015', what))
+      // Nothing comes of it any more, whenever it ends: nobody is to wait for it.
+      slot.state = 'stopped'
+      this.#gone(slot)
     })
     void thread.terminate().then(cancel)
   }
@@ -231,6 +238,7 @@ export class WorkerPool {
       const { config } = this.#options
       const patience = phase === 'starting' ? loadTimeout(config) : config.watchdogMs
       if (slot.thread === undefined || slot.seen.stoodMs < patience) continue
+      if (slot.ended === 'by-watchdog') continue
       slot.ended = 'by-watchdog'
       slot.seen = undefined
       this.#terminate(slot, slot.thread)
@@ -281,7 +289,8 @@ function deathError(slot: Slot, cause: DeathCause, config: EngineConfig): Millra
       'MR6005',
       `${who} ended by itself${at}; user code called process.exit.`,
     )
-  const text =
-    slot.error instanceof Error ? `${slot.error.name}: ${slot.error.message}` : String(slot.error)
+  const { error } = slot
+  const name = error instanceof Error && !(error instanceof MillraceError) ? `${error.name}: ` : ''
+  const text = error instanceof Error ? `${name}${error.message}` : String(error)
   return new MillraceError('MR6005', `${who} failed with "${text}"${at}.`, options)
 }

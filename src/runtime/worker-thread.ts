@@ -10,7 +10,7 @@ import { LatencyMeter } from '../observe/http-meter.ts'
 import { planOf } from '../plan/index.ts'
 import { errorAnswer } from '../process/ingest-request.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
-import { runWorker } from '../process/worker.ts'
+import { WorkerLoop } from '../process/worker.ts'
 import { BeatWriter } from './beat.ts'
 import { loadError, loadPipeline, resolveOwnPackage } from './load-pipeline.ts'
 import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
@@ -61,7 +61,12 @@ async function load(url: string, hash: string): Promise<LoadedPipeline> {
   )
 }
 
-function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: AbortController): void {
+function receive(
+  runners: Runners,
+  worker: WorkerLoop,
+  log: ReturnType<typeof timedLog>,
+  stop: AbortController,
+): void {
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
       case 'ingest': {
@@ -72,13 +77,15 @@ function receive(runners: Runners, log: ReturnType<typeof timedLog>, stop: Abort
         return
       }
       case 'pause':
-      case 'resume':
-        for (const runner of runners.all)
-          if (message.task.startsWith(`${runner.id}/`)) runner[message.type](message.task)
+        for (const task of message.tasks) worker.pause(task)
         return
+      case 'resume': {
+        const tasks = message.tasks.filter((task) => worker.resume(task))
+        return say({ type: 'resumed', id: message.id, tasks })
+      }
       case 'report': {
-        const tasks = runners.all.flatMap((runner) => runner.report())
-        return say({ type: 'report', id: message.id, report: { tasks, ...log.commits() } })
+        const report = { tasks: worker.report(), ...log.commits() }
+        return say({ type: 'report', id: message.id, report })
       }
       case 'stop':
         return stop.abort()
@@ -107,10 +114,9 @@ async function main(): Promise<void> {
   const timed = timedLog(env, (await connecting) satisfies Log, new LatencyMeter())
   const runners = makeRunners({ env, log: timed.log, data, beat, pipelines })
   const stop = new AbortController()
-  receive(runners, timed, stop)
   let running = false
   const pipelineOf = new Map(data.shares.map(({ id, pipeline }) => [id, pipeline]))
-  const end = await runWorker({
+  const worker = new WorkerLoop({
     env,
     log: timed.log,
     owner: `worker-${data.slot}`,
@@ -129,10 +135,13 @@ async function main(): Promise<void> {
       say({
         type: 'runner-failed',
         runner,
-        pipeline: pipelineOf.get(runner) ?? '',
+        // One that takes replayed letters is no share of its own.
+        pipeline: pipelineOf.get(runner) ?? runner.split('/', 1)[0] ?? '',
         error: error.toJSON(),
       }),
   })
+  receive(runners, worker, timed, stop)
+  const end = await worker.run()
   say({
     type: 'ended',
     why: end.why,

@@ -66,7 +66,7 @@ describe('the command line', { timeout: 90_000 }, () => {
     writeFileSync(join(place.directory, 'orders.ndjson'), [...lines, '{"id":"x"}'].join('\n'))
     const sent = cli(place, ['produce', 'orders', 'orders.ndjson', '--json'])
     expect(sent).toMatchObject({ code: 3, out: '{"accepted":50,"refused":1,"deadLettered":0}\n' })
-    expect(sent.err).toContain('event 51:')
+    expect(sent.err).toContain('line 51:')
     await until(
       () => Promise.resolve(cli(place, ['tail', 'good']).out.trim().split('\n')),
       (found) => found.length === 49,

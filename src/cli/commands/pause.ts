@@ -1,18 +1,29 @@
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
+import type { Steered } from '../../runtime/steering.ts'
 import { engineClient } from '../engine-client.ts'
 import type { Surroundings } from '../program.ts'
 
+const actions = {
+  pause: {
+    about:
+      'stop a task, stage, sink or pipeline from reading, until it is resumed; a restart keeps it paused',
+    done: 'Paused',
+    unchanged: 'Was paused already',
+  },
+  resume: {
+    about: 'let what is paused, failed, behind retention or waiting to try again go on at once',
+    done: 'Resumed',
+    unchanged: 'Was neither paused nor failed',
+  },
+} as const
+
 export function addPause(root: Command, { output }: Surroundings): void {
-  const about = {
-    pause:
-      'stop a task, stage, sink or pipeline from reading, until it is resumed or the engine starts again',
-    resume: 'let it go on, also when it stopped behind retention',
-  } as const
   for (const action of ['pause', 'resume'] as const) {
+    const { about, done, unchanged } = actions[action]
     root
       .command(action)
-      .description(about[action])
+      .description(about)
       .argument(
         '<target>',
         'a pipeline (`shop`), a stage or sink (`shop/main`) or a task (`shop/main/3`)',
@@ -21,14 +32,14 @@ export function addPause(root: Command, { output }: Surroundings): void {
       .option('--json', 'print JSON')
       .addHelpText('after', `\nExample:\n  $ millrace ${action} shop/sqlite-orders`)
       .action(async (target, options) => {
-        const answer = await engineClient(resolve(options.dataDir)).call(
-          'POST',
-          `/admin/${action}`,
-          { target },
-        )
+        const path = `/admin/${action}`
+        const answer = await engineClient(resolve(options.dataDir)).call('POST', path, { target })
         if (options.json === true) return output.json(answer)
-        const { tasks } = answer as { tasks: readonly string[] }
-        output.line(`${action === 'pause' ? 'Paused' : 'Resumed'}: ${tasks.join(', ')}`)
+        // The engine is this very program: its answers are as the type says.
+        const steered = answer as Steered
+        if (steered.tasks.length > 0) output.line(`${done}: ${steered.tasks.join(', ')}`)
+        if (steered.unchanged.length > 0)
+          output.line(`${unchanged}: ${steered.unchanged.join(', ')}`)
       })
   }
 }

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Command } from '@commander-js/extra-typings'
 import { realTimers } from '../../core/env/real/time.ts'
-import { reviveError } from '../../errors.ts'
+import { MillraceError, reviveError } from '../../errors.ts'
 import { cacheDirOf } from '../../runtime/threads.ts'
 import type { Engine } from '../../runtime/start.ts'
 import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
@@ -31,7 +31,12 @@ export function addRun(root: Command, surroundings: Surroundings): void {
   engineCommand(root, 'dev', 'run pipelines, and start again whenever one of their files changes')
     .addHelpText('after', '\nExample:\n  $ millrace dev pipeline.ts')
     .action((files, options) =>
-      dev(surroundings, files, { logLevel: 'debug', ...engineOptions(options) }),
+      dev(
+        surroundings,
+        files,
+        { logLevel: 'debug', ...engineOptions(options) },
+        options.json === true,
+      ),
     )
 }
 
@@ -53,6 +58,11 @@ function engineCommand(root: Command, name: string, about: string) {
       7171,
     )
     .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option(
+      '--allow-origin <origin>',
+      'let pages of this site open WebSockets, e.g. https://shop.example; may be repeated',
+      (origin: string, before: readonly string[] | undefined) => [...(before ?? []), origin],
+    )
     .option(
       '--commit-interval <time>',
       'the longest work is collected before a commit (default: 20ms)',
@@ -79,6 +89,7 @@ interface Flags {
   readonly dataDir: string
   readonly port: number
   readonly host: string
+  readonly allowOrigin?: readonly string[] | undefined
   readonly workers?: number | undefined
   readonly commitInterval?: number | undefined
   readonly watchdog?: number | undefined
@@ -87,11 +98,13 @@ interface Flags {
 }
 
 function engineOptions(flags: Flags): EngineOptions {
-  const { dataDir, port, host, workers, commitInterval, watchdog, workerMemory, logLevel } = flags
+  const { dataDir, port, host, allowOrigin, workers, commitInterval } = flags
+  const { watchdog, workerMemory, logLevel } = flags
   return {
     dataDir,
     port,
     host,
+    ...(allowOrigin === undefined ? {} : { allowedOrigins: allowOrigin }),
     ...(workers === undefined ? {} : { workers }),
     ...(commitInterval === undefined ? {} : { commitIntervalMs: commitInterval }),
     ...(watchdog === undefined ? {} : { watchdogMs: watchdog }),
@@ -110,8 +123,10 @@ async function run(
   const { output, signal } = surroundings
   const engine = await output.progress('Starting', started(files.map(fileUrl), options, signal))
   announce(surroundings, engine, asJson)
-  await Promise.race([aborted(signal), failed(engine)])
-  await output.progress('Stopping: the last commits are being written', engine.stop())
+  const failing = failed(engine)
+  await Promise.race([aborted(signal), failing])
+  const stopping = Promise.race([engine.stop(), failing])
+  await output.progress('Stopping: the last commits are being written', stopping)
 }
 
 /** Loaded only here: other commands start faster without the engine. */
@@ -124,7 +139,12 @@ async function started(
   if (existsSync(cache)) enableCompileCache(cache)
   const { start } = await import('../../runtime/start.ts')
   const engine = await start(urls, options)
-  await Promise.race([engine.ready, failed(engine), aborted(signal)])
+  try {
+    await Promise.race([engine.ready, failed(engine), aborted(signal)])
+  } catch (error) {
+    await engine.stop()
+    throw error
+  }
   // A process that is killed never gets to writing it down.
   flushCompileCache()
   return engine
@@ -137,34 +157,43 @@ async function failed(engine: Engine): Promise<never> {
   return new Promise(() => {})
 }
 
+/** Whether the engine has ended but for a thread that only the end of the process ends: starting again would not help. */
+function isStuck(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === 'MR6015'
+}
+
 /** Like run; a change of a file beside the pipelines stops the engine and starts it again on the same data. */
 async function dev(
   surroundings: Surroundings,
   files: readonly string[],
   options: EngineOptions,
+  asJson: boolean,
 ): Promise<void> {
   const { output, signal } = surroundings
   const urls = files.map(fileUrl)
   const changes = new Changes(urls.map((url) => dirname(fileURLToPath(url))))
   try {
     while (!signal.aborted) {
-      let engine: Engine | undefined
       // From here on, so that what is saved while the engine starts is not missed.
-      const change = changes.next()
-      try {
-        engine = await output.progress('Starting', started(urls, options, signal))
-        announce(surroundings, engine, false)
-        void engine.ended.then((error) => {
-          if (error === undefined) return
-          output.error(error, false)
-          output.note('Waiting for a change.')
-        })
-      } catch (error) {
-        output.error(error, false)
+      const over = Promise.race([aborted(signal), changes.next()])
+      const failure = (error: unknown): void => {
+        if (isStuck(error)) throw error
+        output.error(error, asJson)
         output.note('Waiting for a change.')
       }
-      await Promise.race([aborted(signal), change])
-      await engine?.stop()
+      const engine = await output
+        .progress('Starting', started(urls, options, signal))
+        .catch(failure)
+      if (engine === undefined) await over
+      else {
+        announce(surroundings, engine, asJson)
+        const ended = engine.ended.then((error) => {
+          if (error !== undefined) failure(error)
+        })
+        await Promise.race([over, ended.then(() => over)])
+        await engine.stop()
+        await ended
+      }
       if (!signal.aborted) output.note('A file changed: starting again.')
     }
   } finally {
@@ -187,11 +216,13 @@ class Changes {
   #wake: () => void = () => {}
 
   constructor(directories: readonly string[]) {
-    this.#watchers = [...new Set(directories)].map((directory) =>
-      watch(directory, (_event, name) => {
+    this.#watchers = [...new Set(directories)].map((directory) => {
+      if (!existsSync(directory))
+        throw new MillraceError('MR6002', `There is no directory ${directory}.`)
+      return watch(directory, (_event, name) => {
         if (name === null || /\.[cm]?[jt]s$/.test(name)) this.#wake()
-      }),
-    )
+      })
+    })
   }
 
   next(): Promise<void> {

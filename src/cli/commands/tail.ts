@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import type { Command } from '@commander-js/extra-typings'
+import { reviveError } from '../../errors.ts'
 import { openAccess } from '../access.ts'
+import type { Output } from '../output.ts'
 import type { Surroundings } from '../program.ts'
 
 export function addTail(root: Command, { output, signal }: Surroundings): void {
@@ -23,7 +25,10 @@ export function addTail(root: Command, { output, signal }: Surroundings): void {
         let unflushed = 0
         for await (const line of access.tail(query, signal)) {
           if (line === '') continue
-          output.line(options.json === true ? line : valueOf(line))
+          const record = line.startsWith('{"topic":')
+          if (!record) remark(output, line)
+          if (options.json === true) output.line(line)
+          else if (record) output.line(valueOf(line))
           // A slow reader slows the reading, so that a large topic does not gather in memory.
           if (++unflushed % 1_000 === 0) await output.flushed()
         }
@@ -61,10 +66,22 @@ export function addLag(root: Command, { output }: Surroundings): void {
     })
 }
 
-/** A record's value as it is; a line that is no record (a remark of the server) stays whole. */
+/** What the engine says between records. Throws what reading failed with. */
+function remark(output: Output, line: string): void {
+  const { error, gone } = JSON.parse(line) as Remark
+  if (error !== undefined) throw reviveError(error)
+  if (gone === undefined) return
+  const { partition, from, earliest } = gone
+  output.note(`Retention removed what partition ${partition} had from ${from} to ${earliest - 1}.`)
+}
+
+interface Remark {
+  readonly error?: { readonly code: string; readonly message: string }
+  readonly gone?: { readonly partition: number; readonly from: number; readonly earliest: number }
+}
+
+/** The value as it was sent, the last field of its line: parsing it would change large numbers. Null for bytes. */
 function valueOf(line: string): string {
-  const record: unknown = JSON.parse(line)
-  const value =
-    typeof record === 'object' && record !== null && 'value' in record ? record.value : record
-  return JSON.stringify(value)
+  const text = line.slice(line.indexOf(',"value":') + ',"value":'.length, -1)
+  return text.startsWith('null,') ? 'null' : text
 }

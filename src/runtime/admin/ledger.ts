@@ -2,7 +2,7 @@ import type { Log } from '../../log/log.ts'
 import type { Plan } from '../../plan/plan.ts'
 import type { TaskCounters } from '../../process/runner.ts'
 
-/** The books of I11, from what is committed: they hold at any instant, with an engine running or without. */
+/** The books of I11, from what is committed: they hold at any instant, also while events come in. */
 export interface Ledger {
   readonly tasks: readonly TaskLedger[]
   readonly topics: readonly TopicLedger[]
@@ -21,26 +21,35 @@ export interface TopicLedger {
   readonly topic: string
   /** Events that the ingest tasks of the topic accepted. */
   readonly accepted: number
-  /** Records that the log gave offsets to. */
+  /** Records that the log gave offsets to, a moment later: more have come where events come in. */
   readonly appended: number
+  /** What was accepted is what was appended at that moment. */
   readonly balanced: boolean
 }
 
 export async function ledgerOf(log: Log, plans: readonly Plan[]): Promise<Ledger> {
+  const names = new Set(plans.flatMap(({ ingests }) => ingests.map(({ topic }) => topic)))
+  // The positions are read between two looks at the ends: events may come in all the while.
+  const before = new Map<string, number>()
+  for (const topic of names) before.set(topic, await appendedTo(log, topic))
   const tasks = new Map<string, TaskLedger>()
   const groups = plans.flatMap(({ ingests, stages, delivers }) => [
     ...ingests,
     ...stages,
     ...delivers,
+    // Dead letters that go back to a sink have a task, and counters, of their own.
+    ...delivers.flatMap(({ id, replay }) => (replay === undefined ? [] : { id: `${id}.replay` })),
   ])
   for (const { id } of groups) for (const task of await tasksOf(log, id)) tasks.set(task.task, task)
   const topics: TopicLedger[] = []
-  for (const topic of new Set(
-    plans.flatMap(({ ingests }) => ingests.map((ingest) => ingest.topic)),
-  )) {
-    topics.push(await topicLedger(log, topic, [...tasks.values()]))
-  }
   const all = [...tasks.values()]
+  for (const [topic, least] of before) {
+    const accepted = all
+      .filter(({ task }) => task.startsWith(`ingest/${topic}/`))
+      .reduce((sum, { counters }) => sum + counters.emitted, 0)
+    const appended = await appendedTo(log, topic)
+    topics.push({ topic, accepted, appended, balanced: least <= accepted && accepted <= appended })
+  }
   return { tasks: all, topics, balanced: [...all, ...topics].every(({ balanced }) => balanced) }
 }
 
@@ -56,15 +65,8 @@ async function tasksOf(log: Log, group: string): Promise<TaskLedger[]> {
   return tasks
 }
 
-async function topicLedger(
-  log: Log,
-  topic: string,
-  tasks: readonly TaskLedger[],
-): Promise<TopicLedger> {
-  const mine = tasks.filter(({ task }) => task.startsWith(`ingest/${topic}/`))
-  const accepted = mine.reduce((sum, { counters }) => sum + counters.emitted, 0)
-  const appended = (await log.topics.offsets(topic)).reduce((sum, { next }) => sum + next, 0)
-  return { topic, accepted, appended, balanced: accepted === appended }
+async function appendedTo(log: Log, topic: string): Promise<number> {
+  return (await log.topics.offsets(topic)).reduce((sum, { next }) => sum + next, 0)
 }
 
 /** Runners keep their counters in the metadata of a position; a stage does so in that of its first input. */

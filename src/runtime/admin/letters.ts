@@ -6,6 +6,7 @@ import { decodeLetterRecord, encodeReplay, encodeResolution } from '../../proces
 import type { DeadLetter, Resolution } from '../../process/dead-letters.ts'
 import { partitionOf } from '../../core/hash.ts'
 import { scan } from './scan.ts'
+import type { Reading } from './scan.ts'
 
 /** A letter nobody has replayed or dropped, with its offset: the name that commands use. */
 export interface OpenLetter {
@@ -27,37 +28,97 @@ export interface LetterQuery {
 /** Records of letters that are held at once; with their JSON around them they fit into one commit. */
 const answerBytes = 2 * 1024 * 1024
 
-/** Open letters of one pipeline in order of offset, and how many are open in all. */
-export async function openLetters(
-  log: Log,
-  plan: Plan,
-  query: LetterQuery,
-): Promise<{ readonly letters: OpenLetter[]; readonly open: number }> {
-  const whole = { topic: plan.deadLetters, partition: 0, from: 0 }
-  // Offsets alone first: the letters themselves may be many times what fits in memory.
+/** Offsets of the letters that were replayed or dropped. Read first, alone: letters may be more than fits in memory. */
+export async function resolvedLetters(reading: Reading, plan: Plan): Promise<ReadonlySet<number>> {
   const resolved = new Set<number>()
-  await scan(log, whole, ({ value }) => {
+  await scan(reading, { topic: plan.deadLetters, partition: 0, from: 0 }, ({ value }) => {
     const record = value === undefined ? undefined : decodeLetterRecord(value)
     if (record?.kind === 'resolution') resolved.add(record.resolution.resolves)
     return true
   })
-  const wanted = query.offsets === undefined ? undefined : new Set(query.offsets)
-  const letters: OpenLetter[] = []
+  return resolved
+}
+
+/** The open letters that are asked for, in order of offset, without looking further. */
+export async function nextLetters(
+  reading: Reading,
+  plan: Plan,
+  resolved: ReadonlySet<number>,
+  query: LetterQuery,
+): Promise<OpenLetter[]> {
+  const batch = new Batch(query)
+  await eachOpen(reading, plan, resolved, query.from, (found) => batch.take(found))
+  return batch.letters
+}
+
+/** The same, and how many are open in all. */
+export async function openLetters(
+  reading: Reading,
+  plan: Plan,
+  query: LetterQuery,
+): Promise<{ readonly letters: OpenLetter[]; readonly open: number }> {
+  const batch = new Batch(query)
   let open = 0
-  let bytes = 0
-  await scan(log, whole, ({ offset, value }) => {
-    const record = value === undefined ? undefined : decodeLetterRecord(value)
-    if (record?.kind !== 'letter' || resolved.has(offset)) return true
+  await eachOpen(reading, plan, await resolvedLetters(reading, plan), 0, (found) => {
     open++
-    const asked =
-      offset >= query.from && offset < (query.before ?? Infinity) && (wanted?.has(offset) ?? true)
-    if (asked && letters.length < query.limit && bytes < answerBytes) {
-      letters.push({ offset, letter: record.letter })
-      bytes += record.letter.raw.length
-    }
+    batch.take(found)
     return true
   })
-  return { letters, open }
+  return { letters: batch.letters, open }
+}
+
+/** Throws MR6010 where one of these is no open letter. */
+export async function checkOpen(
+  reading: Reading,
+  plan: Plan,
+  resolved: ReadonlySet<number>,
+  offsets: readonly number[],
+): Promise<void> {
+  const missing = new Set(offsets)
+  await eachOpen(reading, plan, resolved, Math.min(...offsets), ({ offset }) => {
+    missing.delete(offset)
+    return missing.size > 0
+  })
+  for (const offset of missing) throw notOpen(plan, offset)
+}
+
+/** Calls `visit` for every open letter from an offset on, until it returns false. */
+function eachOpen(
+  reading: Reading,
+  plan: Plan,
+  resolved: ReadonlySet<number>,
+  from: number,
+  visit: (found: OpenLetter) => boolean,
+): Promise<void> {
+  return scan(reading, { topic: plan.deadLetters, partition: 0, from }, ({ offset, value }) => {
+    if (value === undefined || resolved.has(offset)) return true
+    const record = decodeLetterRecord(value)
+    return record?.kind === 'letter' ? visit({ offset, letter: record.letter }) : true
+  })
+}
+
+/** Gathers what a query asks for. */
+class Batch {
+  readonly letters: OpenLetter[] = []
+  readonly #query: LetterQuery
+  readonly #wanted: ReadonlySet<number> | undefined
+  #bytes = 0
+
+  constructor(query: LetterQuery) {
+    this.#query = query
+    this.#wanted = query.offsets === undefined ? undefined : new Set(query.offsets)
+  }
+
+  /** False when there is no more to come. */
+  take(found: OpenLetter): boolean {
+    const { from, before = Infinity, limit } = this.#query
+    const { offset, letter } = found
+    if (offset >= before || this.letters.length >= limit || this.#bytes >= answerBytes) return false
+    if (offset < from || this.#wanted?.has(offset) === false) return true
+    this.letters.push(found)
+    this.#bytes += letter.raw.length
+    return true
+  }
 }
 
 const utf8 = new TextDecoder()
@@ -72,11 +133,22 @@ export function letterJson({ offset, letter }: OpenLetter): {
 }
 
 /** The one open letter at `offset`. Throws MR6010 where there is none. */
-export async function openLetter(log: Log, plan: Plan, offset: number): Promise<OpenLetter> {
-  const { letters } = await openLetters(log, plan, { from: offset, limit: 1, offsets: [offset] })
-  const letter = letters[0]
-  if (letter !== undefined) return letter
-  throw new MillraceError('MR6010', `${plan.pipeline} has no open dead letter at offset ${offset}.`)
+export async function openLetter(
+  reading: Reading,
+  plan: Plan,
+  offset: number,
+): Promise<OpenLetter> {
+  if (!Number.isSafeInteger(offset)) throw notOpen(plan, offset)
+  const resolved = await resolvedLetters(reading, plan)
+  const query = { from: offset, before: offset + 1, limit: 1 }
+  const [letter] = await nextLetters(reading, plan, resolved, query)
+  if (letter === undefined) throw notOpen(plan, offset)
+  return letter
+}
+
+function notOpen(plan: Plan, offset: number): MillraceError {
+  const what = `${plan.pipeline} has no open dead letter at offset ${offset}.`
+  return new MillraceError('MR6010', what)
 }
 
 export interface ResolveContext {
@@ -143,14 +215,18 @@ async function stageReplay(
     const partition = letter.partition ?? (key === undefined ? 0 : partitionOf(key, partitions))
     const block = blocks.get(partition) ?? new BlockBuilder()
     blocks.set(partition, block)
-    const { node, raw, timestamp, watermark, upstream, attempts } = letter
+    const { node, raw, timestamp, watermark, upstream, typedKey, attempts } = letter
     const value = encodeReplay({
       node: node ?? 0,
       raw,
+      topic: letter.topic,
+      partition: letter.partition,
+      offset: letter.offset,
       timestamp,
       watermark,
       upstream,
       key: letter.key,
+      typedKey,
       letter: offset,
       attempts,
     })

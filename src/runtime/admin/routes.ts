@@ -1,31 +1,35 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
-import type { Log, TopicSpec, Writer } from '../../log/log.ts'
+import type { TopicSpec, Writer } from '../../log/log.ts'
 import type { Plan } from '../../plan/plan.ts'
 import type { TaskReport } from '../../process/runner.ts'
 import type { EngineStatus } from '../status.ts'
+import type { Steered } from '../steering.ts'
 import { refusalOf } from './guard.ts'
 import { ledgerOf } from './ledger.ts'
 import {
+  checkOpen,
   dropLetters,
   isReplayable,
   letterJson,
+  nextLetters,
   openLetter,
   openLetters,
   replayLetters,
+  resolvedLetters,
 } from './letters.ts'
+import type { Reading } from './scan.ts'
 import { describeTopic, lagOf, listTopics, topicNamed } from './topics.ts'
 
 /** What admin routes need of the engine. */
-export interface AdminContext {
-  readonly log: Log
+export interface AdminContext extends Reading {
   readonly plans: () => readonly Plan[]
   readonly status: () => EngineStatus
   readonly reports: () => Promise<readonly TaskReport[]>
-  /** Task ids, or the id of a stage, sink or pipeline for all its tasks. Gives the tasks it meant. */
-  readonly pause: (target: string) => readonly string[]
-  readonly resume: (target: string) => readonly string[]
+  /** The target is a task's id, or that of a stage, sink, ingest or pipeline for all its tasks. */
+  readonly pause: (target: string) => Steered
+  readonly resume: (target: string) => Promise<Steered>
   /** Wall clock, milliseconds. */
   readonly now: () => number
   readonly overSocket: (request: FastifyRequest) => boolean
@@ -51,9 +55,9 @@ export function adminRoutes(app: FastifyInstance, context: AdminContext): void {
   app.get('/admin/ledger', () => ledgerOf(context.log, context.plans()))
   app.get('/admin/lag', () => lagOf(context.log, context.plans()))
   for (const action of ['pause', 'resume'] as const) {
-    app.post(`/admin/${action}`, (request) => {
+    app.post(`/admin/${action}`, async (request) => {
       guard(request)
-      return { tasks: context[action](textIn(bodyOf(request), 'target')) }
+      return context[action](textIn(bodyOf(request), 'target'))
     })
   }
   topicRoutes(app, context, guard)
@@ -94,11 +98,10 @@ function topicRoutes(app: FastifyInstance, { log, plans }: AdminContext, guard: 
 }
 
 function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard): void {
-  const { log } = context
   app.get('/admin/dlq', async () => {
     const all = []
     for (const plan of context.plans()) {
-      const { open } = await openLetters(log, plan, { from: 0, limit: 0 })
+      const { open } = await openLetters(context, plan, { from: 0, limit: 0 })
       all.push({ pipeline: plan.pipeline, topic: plan.deadLetters, open })
     }
     return all
@@ -111,7 +114,7 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
         from: numberIn(request.query, 'from', 0),
         limit: Math.min(numberIn(request.query, 'limit', 100), 1_000),
       }
-      const { letters, open } = await openLetters(log, plan, query)
+      const { letters, open } = await openLetters(context, plan, query)
       return { open, letters: letters.map(letterJson) }
     },
   )
@@ -119,7 +122,7 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
     '/admin/dlq/:pipeline/:offset',
     async (request) => {
       const plan = planNamed(context, request.params.pipeline)
-      return letterJson(await openLetter(log, plan, Number(request.params.offset)))
+      return letterJson(await openLetter(context, plan, Number(request.params.offset)))
     },
   )
   const resolving = new Resolving(context)
@@ -140,13 +143,13 @@ function letterRoutes(app: FastifyInstance, context: AdminContext, guard: Guard)
   }
 }
 
-/** One at a time, in batches, each with a writer of its own: an operator's command is rare. */
 interface Resolved {
   readonly done: number
   /** Letters that cannot be replayed, where there are any. */
   readonly left?: number
 }
 
+/** One at a time, in batches, each with a writer of its own: an operator's command is rare. */
 class Resolving {
   readonly #context: AdminContext
   #last: Promise<unknown> = Promise.resolve()
@@ -171,7 +174,8 @@ class Resolving {
     offsets: readonly number[] | undefined,
   ): Promise<Resolved> {
     const { log, now } = this.#context
-    for (const offset of offsets ?? []) await openLetter(log, plan, offset)
+    const resolved = await resolvedLetters(this.#context, plan)
+    if (offsets !== undefined) await checkOpen(this.#context, plan, resolved, offsets)
     const writer: Writer = await log.open('admin')
     const act = how === 'replay' ? replayLetters : dropLetters
     // What fails again becomes a letter behind this point, which is left alone.
@@ -182,7 +186,7 @@ class Resolving {
     try {
       for (let from = 0; ;) {
         const query = { from, before, limit: 100, ...(offsets === undefined ? {} : { offsets }) }
-        const { letters } = await openLetters(log, plan, query)
+        const letters = await nextLetters(this.#context, plan, resolved, query)
         const last = letters.at(-1)
         if (last === undefined) return left === 0 ? { done } : { done, left }
         // Of all letters those are meant that can be replayed; named ones are refused instead.

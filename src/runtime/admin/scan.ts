@@ -1,4 +1,5 @@
 import { Arena } from '../../core/arena.ts'
+import type { Timers } from '../../core/env/env.ts'
 import { BlockView } from '../../log/block.ts'
 import type { Log } from '../../log/log.ts'
 
@@ -9,6 +10,12 @@ export interface Scanned {
   readonly timestamp: number
   readonly key: Uint8Array | undefined
   readonly value: Uint8Array | undefined
+}
+
+/** What reading a topic takes. A long one is read in turns with everything else the thread does. */
+export interface Reading {
+  readonly log: Log
+  readonly timers: Pick<Timers, 'yield'>
 }
 
 export interface ScanOptions {
@@ -24,7 +31,7 @@ const arenaBytes = 2 * 1024 * 1024
  * retention already took is stepped over. Throws what the log reports as corrupt.
  */
 export async function scan(
-  log: Log,
+  { log, timers }: Reading,
   options: ScanOptions,
   visit: (record: Scanned) => boolean,
 ): Promise<void> {
@@ -39,6 +46,7 @@ export async function scan(
       if (read.result === 'corrupt') throw read.error
       if (read.result === 'arena-full') {
         arena.reset()
+        await timers.yield()
       } else if (read.result === 'gone') {
         reader.seek({ topic, partition, offset: read.earliest })
       } else if (read.kind === 'records' && view.read(read.bytes)) {
@@ -58,30 +66,5 @@ export async function scan(
     }
   } finally {
     reader.close()
-  }
-}
-
-const utf8 = new TextDecoder()
-
-/** A record as JSON; a value that is no JSON stays text, a tombstone is null. */
-export function recordJson(
-  topic: string,
-  { partition, offset, timestamp, key, value }: Scanned,
-): Record<string, unknown> {
-  return {
-    topic,
-    partition,
-    offset,
-    timestamp,
-    key: key === undefined ? null : utf8.decode(key),
-    value: value === undefined ? null : parsed(utf8.decode(value)),
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
   }
 }

@@ -1,6 +1,7 @@
 import { MillraceError } from '../../errors.ts'
 import type { Log, PartitionOffsets, TopicInfo } from '../../log/log.ts'
 import type { Plan } from '../../plan/plan.ts'
+import { parseIsoTime } from '../../process/ingest-time.ts'
 
 export interface TopicSummary extends TopicInfo {
   /** Records between the earliest and the next offset: an upper bound. */
@@ -85,12 +86,10 @@ export async function startOffset(
     const offsets = (await log.topics.offsets(topic))[partition]
     return (from === 'earliest' ? offsets?.earliest : offsets?.next) ?? 0
   }
-  const time = Date.parse(from)
+  const time = parseIsoTime(from)
   if (Number.isNaN(time)) {
-    throw new MillraceError(
-      'MR6011',
-      `"${from}" is neither earliest, latest, an offset nor an ISO time.`,
-    )
+    const what = `"${from}" is neither earliest, latest, an offset nor an ISO time with a zone.`
+    throw new MillraceError('MR6011', what)
   }
   return log.topics.offsetAt(topic, partition, time)
 }

@@ -26,6 +26,11 @@ export type Piece =
     }
   | { readonly kind: 'end' }
 
+/** How a place where records are missing looks among lines of records. */
+export function goneLine({ partition, from, earliest }: Extract<Piece, { kind: 'gone' }>): string {
+  return JSON.stringify({ gone: { partition, from, earliest } })
+}
+
 interface OpenBlock {
   readonly partition: number
   readonly base: number

@@ -12,6 +12,7 @@ import { recordRoutes } from './records.ts'
 import { serveUpgrades } from './upgrade.ts'
 
 export type { LiveMessage, LiveSnapshot } from './live.ts'
+export { isWebSocket } from './upgrade.ts'
 
 export interface ServeOptions {
   readonly env: Env
@@ -28,7 +29,7 @@ export interface ServeOptions {
   /** Requests that came over the socket in the data directory. */
   readonly trusted: (request: FastifyRequest) => boolean
   /** Origins of other sites whose pages may connect by WebSocket. */
-  readonly origins?: readonly string[]
+  readonly origins: readonly string[]
 }
 
 /** Adds the routes and WebSocket endpoints to a fastify instance; whoever follows is sent away when it closes. */
@@ -49,7 +50,7 @@ export function serveRoutes(app: FastifyInstance, options: ServeOptions): void {
     live,
     paths,
     host,
-    origins: options.origins ?? [],
+    origins: options.origins,
   })
   app.addHook('preClose', (done) => {
     followers.close()

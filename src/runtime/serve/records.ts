@@ -5,7 +5,7 @@ import type { Env } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import type { Log } from '../../log/log.ts'
-import { TopicCursor } from './cursor.ts'
+import { goneLine, TopicCursor } from './cursor.ts'
 import type { Followers } from './followers.ts'
 
 export interface RecordRoutesOptions {
@@ -96,8 +96,7 @@ async function* linesOf(
         // A long topic is read in turns with everything else this thread does.
         await env.timers.yield()
       } else if (piece.kind === 'gone') {
-        const { partition, from, earliest } = piece
-        yield `${JSON.stringify({ gone: { partition, from, earliest } })}\n`
+        yield `${goneLine(piece)}\n`
       } else if (!asked.follow) {
         return
       } else if (!(await newsWithin(env, cursor, limits.followerBeatMs, signal))) {

@@ -13,7 +13,7 @@ import { openEmbeddedLog } from '../../log/embedded/index.ts'
 import type { LocalLog } from '../../log/embedded/index.ts'
 import type { Writer } from '../../log/log.ts'
 import type { TaskReport } from '../../process/runner.ts'
-import { serveRoutes } from './index.ts'
+import { isWebSocket, serveRoutes } from './index.ts'
 import type { ServeOptions } from './index.ts'
 
 export const env = realEnv()
@@ -33,7 +33,7 @@ export async function serve(options: Partial<ServeOptions> = {}): Promise<Served
   await log.topics.create({ name: 'shop.dead-letters', kind: 'internal', partitions: 1 })
   await log.topics.create({ name: 'state', kind: 'changelog', partitions: 1 })
   const writer = await log.open('test')
-  const app = fastify()
+  const app = fastify({ http: { shouldUpgradeCallback: isWebSocket } })
   app.setErrorHandler((error, _request, reply) => {
     const told = error instanceof MillraceError ? error : new MillraceError('MR6000', String(error))
     return reply.code(told.status).send({ error: told.toJSON() })
@@ -53,6 +53,7 @@ export async function serve(options: Partial<ServeOptions> = {}): Promise<Served
     paths: [{ path: '/live/sales', topic: 'sales' }],
     host: '127.0.0.1',
     trusted: () => false,
+    origins: [],
     ...options,
   })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { Simulation } from '../../core/env/simulated/index.ts'
 import { limits } from '../../limits.ts'
@@ -201,6 +202,22 @@ describe('topics over WebSocket', () => {
       const listener = new Listener(url, '/live/sales', { origin })
       await listener.until(() => listener.messages.length > 0)
     }
+  })
+
+  test('a handshake that is none leaves no place taken; an offer of another protocol is passed over', async () => {
+    const { url } = await serve()
+    const offer = async (upgrade: string): Promise<number | undefined> => {
+      const headers = { connection: 'Upgrade', upgrade }
+      const asked = request(`${url}/topics/sales/records`, { headers, agent: false }).end()
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+      answer.resume()
+      await once(answer, 'close')
+      return answer.statusCode
+    }
+    for (let i = 0; i <= limits.followers; i++) expect(await offer('websocket')).toBe(400)
+    expect(await offer('h2c')).toBe(200)
+    const listener = new Listener(url, '/live/sales')
+    await listener.until(() => listener.messages.length > 0)
   })
 
   test('a message that is too long ends the connection; a short one is ignored', async () => {

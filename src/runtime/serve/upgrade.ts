@@ -27,6 +27,11 @@ export interface UpgradeOptions {
   readonly origins: readonly string[]
 }
 
+/** Whether a request wants a WebSocket. Others offer HTTP/2 (Java does, always) and are to be answered as they are. */
+export function isWebSocket({ headers }: IncomingMessage): boolean {
+  return headers.upgrade?.toLowerCase() === 'websocket'
+}
+
 /** Takes the upgrades of a server. WebSockets at `/live`, at the sinks' paths, and at `/topics/<topic>/records`. */
 export function serveUpgrades(server: Server, options: UpgradeOptions): void {
   const sockets = new WebSocketServer({
@@ -59,14 +64,18 @@ async function accept(
   try {
     const asked = askedBy(topic ?? '', Object.fromEntries(searchParams))
     const cursor = topic === undefined ? undefined : await TopicCursor.open(options.log, asked)
-    if (socket.destroyed) {
-      cursor?.close()
+    let taken = false
+    const gone = (): void => {
+      // A follower closes its cursor itself.
+      if (!taken) cursor?.close()
       place.leave()
-      return
     }
+    if (socket.destroyed) return gone()
+    // However it ends, also where the handshake turns out to be none and nobody ever becomes a client.
+    socket.once('close', gone)
     sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      taken = true
       const client = new Client(options.env, webSocket, place.signal)
-      client.ended.addEventListener('abort', () => place.leave(), { once: true })
       if (cursor === undefined) options.live.join(client)
       else void follow(options.env, client, cursor, topic ?? '')
     })
