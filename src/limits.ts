@@ -38,6 +38,8 @@ export const limits = {
 
   /** One commit (DESIGN section 2). */
   commitBytes: 16 * MiB,
+  /** Its sections: blocks, watermarks and changes of stores, each of one partition. Bounds the head of a frame to 3 MiB. */
+  commitSections: 65_536,
   /** What one task may stage before it must let a commit happen. */
   taskStageBytes: 4 * MiB,
   /** Rows and bytes of one batch of a stage. */

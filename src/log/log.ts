@@ -115,6 +115,8 @@ export interface Writer {
   readonly epoch: number
   /** Bytes staged since the last commit. */
   readonly stagedBytes: number
+  /** Calls of `append`, `control` and `state` since then; a commit takes fewer than `limits.commitSections`. */
+  readonly stagedSections: number
   /** Stages a block made by BlockBuilder; the bytes are copied. */
   append(topic: string, partition: number, block: Uint8Array, count: number): void
   /** Stages the watermark that `upstream` (a task index of the stage before) has reached; takes one offset. */

@@ -1,6 +1,7 @@
 /** Stream time of a stage: closing windows as the merged watermark rises, idle partitions, and telling downstream. */
 import { must } from '../core/assert.ts'
 import type { Env } from '../core/env/env.ts'
+import { limits } from '../limits.ts'
 import type { Writer } from '../log/log.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { StagePlan } from '../plan/plan.ts'
@@ -33,6 +34,8 @@ const defaultGranularityMs = 1_000
 /** Downstream hears of a small move this long after the last announcement at most. */
 const announceMs = 100
 const controlBytes = 64
+/** Control records of one commit, so that those of many tasks for many partitions do not make one too large. */
+const mostControls = 8 * limits.partitions
 
 export class StageTime {
   readonly #env: Env
@@ -45,6 +48,9 @@ export class StageTime {
   readonly #pulses = new Map<Task, Pulse>()
   /** Last announced watermark and when, by task and announcement. */
   readonly #announced = new Map<Task, { watermark: number; at: number }[]>()
+
+  /** The task whose turn it is to announce first. */
+  #first = 0
 
   /** The task whose windows were closed last. */
   lastClosing: Task | undefined
@@ -171,15 +177,24 @@ export class StageTime {
         if (this.#due(task, index, shiftMs, now)) bytes += topic.partitions * controlBytes
       }
     }
-    return bytes
+    return Math.min(bytes, mostControls * controlBytes)
   }
 
-  /** One control record per task and downstream partition, where the watermark moved enough. */
+  /** One control record per task and downstream partition, where the watermark moved enough. What is left is for later. */
   announce(writer: Writer): void {
     const now = this.#env.clock.monotonic()
-    for (const task of this.#tasks) {
+    let left = mostControls
+    const tasks = this.#tasks
+    for (let turn = 0; turn < tasks.length; turn++) {
+      const place = (this.#first + turn) % tasks.length
+      const task = tasks[place]!
       for (const [index, { shiftMs, topic }] of this.#built.announcements.entries()) {
         if (!this.#due(task, index, shiftMs, now)) continue
+        left -= topic.partitions
+        if (left < 0) {
+          this.#first = place
+          return
+        }
         const watermark = task.time.applied - shiftMs
         for (let partition = 0; partition < topic.partitions; partition++) {
           writer.control(topic.topic, partition, task.partition, watermark)

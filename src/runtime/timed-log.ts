@@ -25,6 +25,9 @@ function timedWriter(env: Env, writer: Writer, meter: LatencyMeter): Writer {
     get stagedBytes() {
       return writer.stagedBytes
     },
+    get stagedSections() {
+      return writer.stagedSections
+    },
     append: (topic, partition, block, count) => writer.append(topic, partition, block, count),
     control: (topic, partition, upstream, watermark) =>
       writer.control(topic, partition, upstream, watermark),

@@ -72,6 +72,10 @@ class GapWriter implements Writer {
     return this.#writer.stagedBytes
   }
 
+  get stagedSections(): number {
+    return this.#writer.stagedSections
+  }
+
   append(topic: string, partition: number, block: Uint8Array, count: number): void {
     this.#writer.append(topic, partition, block, count)
   }

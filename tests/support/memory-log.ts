@@ -156,6 +156,10 @@ class MemoryWriter implements Writer {
     return this.#staged.reduce((sum, { bytes }) => sum + bytes.length, 0)
   }
 
+  get stagedSections(): number {
+    return this.#staged.length
+  }
+
   append(topic: string, partition: number, block: Uint8Array, count: number): void {
     this.#staged.push({ kind: 'records', topic, partition, count, bytes: block.slice() })
   }

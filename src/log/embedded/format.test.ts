@@ -245,8 +245,8 @@ describe('hostile bytes', () => {
         { depthSize: 'small' },
         fc.nat(5),
         fc.constantFrom('topic', 'writer', null, -1, 1.5),
-        fc.array(tie('tree'), { maxLength: 5 }),
-        fc.dictionary(keys, tie('tree')),
+        fc.array(tie('tree'), { maxLength: 5, size: 'small' }),
+        fc.dictionary(keys, tie('tree'), { size: 'small' }),
       ),
     }))
     fc.assert(

@@ -20,6 +20,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { xxh64 } from '../../core/hash.ts'
+import { limits } from '../../limits.ts'
 
 export const FORMAT_VERSION = 1
 export const SUPER_BYTES = 96
@@ -28,8 +29,6 @@ export const MARK_SLOT = 4096
 export const SEGMENT_HEADER = 4096
 export const FRAME_HEADER = 80
 export const ENTRY_BYTES = 48
-/** Sections of one frame; bounds the head of a frame to about 3 MiB. */
-export const MAX_SECTIONS = 65_536
 
 const SUPER_MAGIC = 0x4253524d
 const MARK_MAGIC = 0x4b4d524d
@@ -345,7 +344,7 @@ export function stampHead(head: Uint8Array, stamp: FrameStamp): bigint {
 export function readEntries(head: Uint8Array): readonly Section[] | undefined {
   if (head.length < FRAME_HEADER) return undefined
   const count = viewOf(head).getUint32(20, true)
-  return count <= MAX_SECTIONS && head.length === headBytes(count)
+  return count <= limits.commitSections && head.length === headBytes(count)
     ? entries(viewOf(head), 0, count)
     : undefined
 }
@@ -381,7 +380,7 @@ export function decodeHead(bytes: Uint8Array, at: number): HeadResult {
   const view = viewOf(bytes)
   if (view.getUint32(at, true) !== FRAME_MAGIC) return bad('no frame begins here')
   const count = view.getUint32(at + 20, true)
-  if (count > MAX_SECTIONS) return bad(`${count} sections`)
+  if (count > limits.commitSections) return bad(`${count} sections`)
   const size = headBytes(count)
   if (at + size > bytes.length) return { result: 'short', need: size }
   if (view.getUint32(at + 4, true) !== crc32(bytes.subarray(at + 8, at + size)))

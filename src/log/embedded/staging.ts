@@ -2,9 +2,10 @@
 import { assert } from '../../core/assert.ts'
 import { xxh64 } from '../../core/hash.ts'
 import { MillraceError, reviveError } from '../../errors.ts'
+import { limits } from '../../limits.ts'
 import { controlBytes } from '../block.ts'
 import type { Appended, CommitResult, Position, Writer } from '../log.ts'
-import { align8, ENTRY_BYTES, MAX_SECTIONS, newHead, putEntry, sectionKinds } from './format.ts'
+import { align8, ENTRY_BYTES, newHead, putEntry, sectionKinds } from './format.ts'
 import type { CommitRequest, StagedPosition } from './plan-commit.ts'
 import type { CommitReply } from './protocol.ts'
 
@@ -23,6 +24,7 @@ export type SendCommit = (
 ) => Promise<{ readonly reply: CommitReply; readonly payload: Uint8Array }>
 
 const FIRST_BUFFER = 256 * 1024
+const NOTHING = new Uint8Array(0)
 
 export class StagingWriter implements Writer {
   readonly owner: string
@@ -57,6 +59,10 @@ export class StagingWriter implements Writer {
     return this.#used + this.#positionBytes + this.#staged.length * ENTRY_BYTES
   }
 
+  get stagedSections(): number {
+    return this.#staged.length
+  }
+
   append(topic: string, partition: number, block: Uint8Array, count: number): void {
     this.#stage(sectionKinds.records, topic, partition, block, count)
   }
@@ -84,8 +90,9 @@ export class StagingWriter implements Writer {
     if (this.#staged.length === 0 && this.#positions.length === 0)
       return { outcome: 'committed', ...this.#last, appended: [] }
     const bytes = this.stagedBytes
-    if (bytes > this.#limit || this.#staged.length >= MAX_SECTIONS) {
-      const what = `It has ${bytes} bytes in ${this.#staged.length} blocks; the limits are ${this.#limit} and ${MAX_SECTIONS - 1}.`
+    const sections = this.#staged.length
+    if (bytes > this.#limit || sections >= limits.commitSections) {
+      const what = `It has ${bytes} bytes in ${sections} sections; the limits are ${this.#limit} and ${limits.commitSections - 1}.`
       this.#clear()
       return { outcome: 'refused', error: new MillraceError('MR2013', what) }
     }
@@ -127,7 +134,8 @@ export class StagingWriter implements Writer {
     const head = newHead(sections)
     for (const [i, staged] of this.#staged.entries())
       putEntry(head, i, { ...staged, baseOffset: 0, nextOffset: 0 })
-    const payload = this.#buffer.subarray(0, this.#used)
+    // Sending a view of no bytes would copy all of the memory behind it.
+    const payload = this.#used === 0 ? NOTHING : this.#buffer.subarray(0, this.#used)
     const appends = this.#staged.length > 0
     return {
       writer: this.#id,
@@ -164,7 +172,8 @@ export class StagingWriter implements Writer {
     let size = Math.max(this.#buffer.length, FIRST_BUFFER)
     while (size < atLeast) size *= 2
     const grown = new Uint8Array(size)
-    grown.set(this.#buffer.subarray(0, this.#used))
+    // What was sent and did not come back cannot even be looked at.
+    if (this.#used > 0) grown.set(this.#buffer.subarray(0, this.#used))
     this.#buffer = grown
   }
 
