@@ -2,12 +2,12 @@ import { assert } from './assert.ts'
 
 /**
  * A reusable piece of memory that blocks are read into, so that a batch of many blocks needs no allocation.
- * Bytes taken stay valid until `reset()`. Memory comes as it is needed, up to `capacity`; beyond that it grows only while
- * empty, to hold one block larger than it is.
+ * Bytes taken stay valid until `reset()`. Memory comes as it is needed, up to `capacity`; beyond that only for one block
+ * alone that is larger. Of a much larger one the memory is let go again.
  */
 export class Arena {
   #bytes: Uint8Array
-  #capacity: number
+  readonly #capacity: number
   #used = 0
 
   constructor(capacity: number) {
@@ -17,10 +17,6 @@ export class Arena {
 
   get used(): number {
     return this.#used
-  }
-
-  get capacity(): number {
-    return this.#capacity
   }
 
   /** Whether `take(length)` would succeed. An empty arena fits everything. */
@@ -34,7 +30,6 @@ export class Arena {
       this.fits(length),
       () => `arena: ${length} bytes do not fit beside ${this.#used} of ${this.#capacity}`,
     )
-    this.#capacity = Math.max(this.#capacity, length)
     const start = this.#used
     if (start + length > this.#bytes.length) {
       // What was taken before lives on in the old memory until it is let go.
@@ -47,8 +42,12 @@ export class Arena {
 
   reset(): void {
     this.#used = 0
+    if (this.#bytes.length > spare * this.#capacity)
+      this.#bytes = new Uint8Array(Math.min(this.#capacity, firstBytes))
   }
 }
 
 /** Most readers never need more: an engine has thousands of arenas, most of them idle. */
 const firstBytes = 16 * 1024
+/** Where blocks are somewhat larger than the capacity, memory is not made anew for each of them. */
+const spare = 4

@@ -1,6 +1,6 @@
 /** The part of a log that state is restored from. State and log do not know each other: `Log` has this shape. */
 import type { Arena } from '../core/arena.ts'
-import type { MillraceError } from '../errors.ts'
+import { MillraceError } from '../errors.ts'
 
 export interface ChangelogPlace {
   readonly topic: string
@@ -30,6 +30,12 @@ export type ChangelogRead =
       readonly earliest: number
     }
   | { readonly result: 'corrupt'; readonly error: MillraceError }
+
+/** State is whole or refused: what a changelog no longer has, a snapshot must hold. */
+export function unreached(gone: Extract<ChangelogRead, { result: 'gone' }>): MillraceError {
+  const what = `The changelog ${gone.topic}, partition ${gone.partition}, begins at offset ${gone.earliest}, and no valid snapshot reaches it.`
+  return new MillraceError('MR4011', what)
+}
 
 export interface ChangelogCursor {
   next(arena: Arena): ChangelogRead

@@ -66,9 +66,8 @@ export class MemoryStore<V> implements Store<V> {
     this.#bytes = bytes
     if (entry === undefined) {
       const bucket = bucketOf(this.spec.partitionKey(key))
-      if (!this.#touched.has(key)) {
-        this.#keep(key, { existed: false, value: undefined, size: encoded.length, bucket })
-      }
+      this.#keep(key, { existed: false, value: undefined, size: 0, bucket })
+      this.#stagedBytes += encoded.length
       this.#map.set(key, { value, size: encoded.length, bucket, epoch: this.#epoch, encoded })
       this.#index.add(key, this.#map.size)
       return
@@ -78,6 +77,7 @@ export class MemoryStore<V> implements Store<V> {
       this.#keep(key, { existed: true, value: entry.value, size: entry.size, bucket: entry.bucket })
       entry.epoch = this.#epoch
     }
+    this.#stagedBytes += encoded.length - entry.size
     entry.value = value
     entry.size = encoded.length
     entry.encoded = encoded
@@ -103,6 +103,7 @@ export class MemoryStore<V> implements Store<V> {
     }
     this.#map.delete(key)
     this.#bytes -= cost(key, entry.size)
+    this.#stagedBytes -= entry.size
   }
 
   *range(from: string, to: string): IterableIterator<readonly [string, V]> {
@@ -128,6 +129,7 @@ export class MemoryStore<V> implements Store<V> {
       }
       const encoded = entry.encoded ?? this.spec.codec.encode(entry.value)
       this.#bytes += encoded.length - entry.size
+      this.#stagedBytes += encoded.length - entry.size
       entry.size = encoded.length
       this.#writer.add(entry.bucket, key, encoded)
     }

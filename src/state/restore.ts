@@ -1,8 +1,8 @@
 /** Restoring: the newest valid snapshot, then everything its changelog has behind it. */
 import { Arena } from '../core/arena.ts'
-import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { ChangelogSource } from './changelog-source.ts'
+import { unreached } from './changelog-source.ts'
 
 export interface Restorable {
   restore(changes: Uint8Array): void
@@ -41,10 +41,7 @@ export async function restoreFromChangelog(
         if (next.kind === 'state')
           byPlace.get(`${next.topic}/${next.partition}`)?.store.restore(next.bytes)
       } else if (next.result === 'corrupt') throw next.error
-      else {
-        const what = `The changelog ${next.topic}, partition ${next.partition}, begins at offset ${next.earliest}, and no valid snapshot reaches it.`
-        throw new MillraceError('MR4011', what)
-      }
+      else throw unreached(next)
     }
   } finally {
     reader.close()

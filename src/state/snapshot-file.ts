@@ -5,8 +5,9 @@
  *   36 u32 partition   40 f64 file size   48 u64 XXH64 of the changelog's name   56 u64 XXH64 of bytes 0 … 56
  *   chunk: u32 length   u32 zero   u64 XXH64   entries in the layout of changelog.ts
  */
-import type { Disk, DiskFile } from '../core/env/env.ts'
+import type { DiskFile } from '../core/env/env.ts'
 import { xxh64 } from '../core/hash.ts'
+import { MillraceError } from '../errors.ts'
 import type { ChangelogEntry } from './changelog.ts'
 import { ChangelogReader, ChangelogWriter } from './changelog.ts'
 
@@ -118,18 +119,21 @@ export function* readChunks(
   }
 }
 
-/** Entries of a snapshot that was verified before. */
-export function* readEntries(file: DiskFile, header: SnapshotHeader): Generator<ChangelogEntry> {
+/** Chunks of a snapshot that was verified a moment ago. One that fails now means the disk does: half is not enough. */
+export function* readWhole(file: DiskFile, header: SnapshotHeader): Generator<Uint8Array> {
   for (const chunk of readChunks(file, header)) {
-    if (chunk === undefined) return
-    const reader = new ChangelogReader(chunk)
-    for (let entry = reader.next(); entry !== undefined; entry = reader.next()) yield entry
+    if (chunk === undefined)
+      throw new MillraceError('MR4011', `The snapshot ${file.path} cannot be read twice.`)
+    yield chunk
   }
 }
 
-/** Opens a file for reading; undefined when it is gone. */
-export function openSnapshot(disk: Disk, path: string): DiskFile | undefined {
-  return disk.exists(path) ? disk.open(path, 'read') : undefined
+/** Entries of a snapshot that was verified a moment ago. */
+export function* readEntries(file: DiskFile, header: SnapshotHeader): Generator<ChangelogEntry> {
+  for (const chunk of readWhole(file, header)) {
+    const reader = new ChangelogReader(chunk)
+    for (let entry = reader.next(); entry !== undefined; entry = reader.next()) yield entry
+  }
 }
 
 function encodeHeader(header: SnapshotHeader, place: SnapshotPlace): Uint8Array {

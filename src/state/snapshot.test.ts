@@ -78,6 +78,8 @@ class World {
   }
 }
 
+const pathOf = (lsn: number): string => `${dir}/${changelog}/0/${lsn}.snap`
+
 function contentsOf(store: MemoryStore<{ n: number }>): Record<string, number> {
   return Object.fromEntries([...store.entries()].map(([key, { n }]) => [key, n]))
 }
@@ -128,6 +130,41 @@ describe('snapshots', () => {
       }),
       { numRuns: 60 },
     )
+  })
+
+  test('a snapshot that the disk does not give back is passed over as a damaged one is', async () => {
+    const world = await new World().open()
+    await world.commit([['a', 1]])
+    await world.snapshot()
+    await world.commit([['a', 2]])
+    const newer = await world.snapshot()
+    const path = `${newer?.lsn}.snap`
+    for (const on of ['read', 'open'] as const) {
+      world.simulation.disk().inject({ on, path, effect: { error: 'EIO' } })
+      expect((await world.restored()).contents).toEqual({ a: 2 })
+    }
+  })
+
+  test('a snapshot is not built upon half of the one before, nor left half made', async () => {
+    const world = await new World().open()
+    await world.commit([['a', 1]])
+    const older = await world.snapshot()
+    await world.commit([['b', 1]])
+    const disk = world.simulation.disk()
+    const files = world.files()
+    disk.hook = (operation, path) => {
+      // It was verified a moment before.
+      if (operation === 'open' && path.endsWith('.tmp')) disk.flipBit(pathOf(older!.lsn), 85, 0)
+      return undefined
+    }
+    await expect(world.snapshot()).rejects.toMatchObject({ code: 'MR4011' })
+    disk.hook = undefined
+    disk.flipBit(pathOf(older!.lsn), 85, 0)
+    disk.capacityBytes = disk.usedBytes + 50
+    await expect(world.snapshot()).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect(world.files()).toEqual(files)
+    disk.capacityBytes = 2 ** 40
+    expect(await world.snapshot()).toMatchObject({ entries: 2 })
   })
 
   test('state that neither snapshot nor changelog holds is refused, not invented', async () => {
@@ -222,7 +259,13 @@ describe('snapshots', () => {
     expect(second).toMatchObject({ entries: 21, spareOffset: first?.offset })
     expect(world.log.earliest(changelog, 0)).toBe(first?.offset)
     expect((await world.restored()).contents).toEqual(contentsOf(world.store))
-    world.damage(`${second?.lsn}.snap`, 70)
+    // Much more than one snapshot takes in: none of it is forgotten.
+    for (let i = 0; i < 40; i++) await world.commit([[`key ${i % 20}`, i]])
+    const more = await maker.round()
+    expect(more.length).toBeGreaterThan(3)
+    const [end] = await world.log.topics.offsets(changelog)
+    expect(end!.next - (await world.restored()).from).toBeLessThan(7)
+    world.damage(`${more.at(-1)?.lsn}.snap`, 70)
     expect((await world.restored()).contents).toEqual(contentsOf(world.store))
     maker.close()
   })

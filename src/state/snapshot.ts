@@ -6,19 +6,21 @@
 import { dirname } from 'node:path'
 import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
+import { DiskError } from '../core/env/env.ts'
 import type { Disk, DiskFile, Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { unreached } from './changelog-source.ts'
 import type { ChangelogCursor, ChangelogSource } from './changelog-source.ts'
 import type { ChangelogEntry } from './changelog.ts'
 import { ChangelogReader, keyOf } from './changelog.ts'
 import type { Restorable } from './restore.ts'
 import type { SnapshotHeader, SnapshotPlace } from './snapshot-file.ts'
 import {
-  openSnapshot,
   readChunks,
   readEntries,
   readHeader,
+  readWhole,
   SnapshotFileWriter,
 } from './snapshot-file.ts'
 
@@ -32,6 +34,8 @@ export interface MadeSnapshot extends SnapshotPlace {
   readonly entries: number
   /** The changelog up to here is not needed even if the newest snapshot turns out damaged; 0 for the first one. */
   readonly spareOffset: number
+  /** Changelog that was read for it. */
+  readonly changelogBytes: number
 }
 
 /**
@@ -50,12 +54,7 @@ export function loadSnapshot(
   if (found === undefined) return 0
   const { file, header } = found
   try {
-    // Verified a moment ago; a chunk that fails now means the disk is failing, and half a store must not live on.
-    for (const chunk of readChunks(file, header)) {
-      if (chunk === undefined)
-        throw new MillraceError('MR4011', `The snapshot ${file.path} cannot be read twice.`)
-      store.restore(chunk)
-    }
+    for (const chunk of readWhole(file, header)) store.restore(chunk)
     return header.offset
   } finally {
     file.close()
@@ -82,7 +81,7 @@ export async function snapshotOnce(
     const reader = await log.reader([{ topic: changelog, partition, offset: from }])
     let delta: Delta
     try {
-      delta = readDelta(reader, place, mostBytes)
+      delta = readDelta(reader, mostBytes)
     } finally {
       reader.close()
     }
@@ -90,7 +89,8 @@ export async function snapshotOnce(
     const header = write(env.disk, dir, place, previous, delta, delta.lsn)
     removeOld(env.disk, folderOf(dir, place), header.lsn)
     const { lsn, offset, bytes, entries } = header
-    return { ...place, lsn, offset, bytes, entries, spareOffset: from }
+    const changelogBytes = delta.bytes
+    return { ...place, lsn, offset, bytes, entries, spareOffset: from, changelogBytes }
   } finally {
     previous?.file.close()
   }
@@ -156,16 +156,22 @@ export class SnapshotMaker {
     this.#measure()
     const made: MadeSnapshot[] = []
     for (const entry of this.#since.values()) {
-      if (!snapshotDue(entry.bytes, this.#snapshotBytes)) continue
-      const { changelog, partition } = entry.place
-      const snapshot = await snapshotOnce(this.#env, this.#log, changelog, partition, this.#dir)
-      entry.bytes = 0
-      if (snapshot === undefined) continue
-      made.push(snapshot)
-      // The older snapshot must stay useful, should the newest turn out damaged.
-      const { spareOffset } = snapshot
-      if (spareOffset > 0) await this.#log.topics.trim(changelog, partition, spareOffset)
+      // One snapshot takes in so much changelog and no more: where more came meanwhile, another follows.
+      while (snapshotDue(entry.bytes, this.#snapshotBytes)) {
+        const snapshot = await this.#make(entry.place)
+        entry.bytes = Math.max(0, entry.bytes - (snapshot?.changelogBytes ?? Infinity))
+        if (snapshot !== undefined) made.push(snapshot)
+      }
     }
+    return made
+  }
+
+  async #make({ changelog, partition }: SnapshotPlace): Promise<MadeSnapshot | undefined> {
+    const most = 2 * this.#snapshotBytes
+    const made = await snapshotOnce(this.#env, this.#log, changelog, partition, this.#dir, most)
+    // The older snapshot must stay useful, should the newest turn out damaged.
+    if (made !== undefined && made.spareOffset > 0)
+      await this.#log.topics.trim(changelog, partition, made.spareOffset)
     return made
   }
 
@@ -209,6 +215,7 @@ interface Delta {
   readonly entries: ReadonlyMap<string, ChangelogEntry>
   readonly offset: number
   readonly lsn: number | undefined
+  readonly bytes: number
 }
 
 function folderOf(dir: string, place: SnapshotPlace): string {
@@ -236,13 +243,24 @@ function newestWhole(
 ): Whole | undefined {
   const folder = folderOf(dir, place)
   for (const name of snapshotFiles(disk, folder)) {
-    const file = openSnapshot(disk, `${folder}/${name}`)
-    if (file === undefined) continue
+    const whole = openWhole(disk, `${folder}/${name}`, place, end)
+    if (whole !== undefined) return whole
+  }
+  return undefined
+}
+
+function openWhole(disk: Disk, path: string, place: SnapshotPlace, end: number): Whole | undefined {
+  let file: DiskFile | undefined
+  try {
+    file = disk.open(path, 'read')
     const header = readHeader(file, place)
     if (header !== undefined && header.offset <= end && isWhole(file, header))
       return { file, header }
-    file.close()
+  } catch (error) {
+    // Bytes that the disk does not give back are no better than damaged ones.
+    if (!(error instanceof DiskError)) throw error
   }
+  file?.close()
   return undefined
 }
 
@@ -251,20 +269,19 @@ function isWhole(file: DiskFile, header: SnapshotHeader): boolean {
   return true
 }
 
-function readDelta(reader: ChangelogCursor, place: SnapshotPlace, mostBytes: number): Delta {
+function readDelta(reader: ChangelogCursor, mostBytes: number): Delta {
   const entries = new Map<string, ChangelogEntry>()
   const arena = new Arena(limits.batchBytes)
   let offset = 0
   let lsn: number | undefined
-  for (let bytes = 0; bytes < mostBytes;) {
+  let bytes = 0
+  while (bytes < mostBytes) {
     const next = reader.next(arena)
     if (next.result === 'caught-up') break
     if (next.result === 'arena-full') arena.reset()
     else if (next.result === 'corrupt') throw next.error
-    else if (next.result === 'gone') {
-      const what = `The changelog ${place.changelog}, partition ${place.partition}, begins at offset ${next.earliest}, and no valid snapshot reaches it.`
-      throw new MillraceError('MR4011', what)
-    } else {
+    else if (next.result === 'gone') throw unreached(next)
+    else {
       // The arena is used again: what is kept must be a copy.
       const changes = new ChangelogReader(next.bytes.slice())
       for (let entry = changes.next(); entry !== undefined; entry = changes.next())
@@ -274,7 +291,7 @@ function readDelta(reader: ChangelogCursor, place: SnapshotPlace, mostBytes: num
       bytes += next.bytes.length
     }
   }
-  return { entries, offset, lsn }
+  return { entries, offset, lsn, bytes }
 }
 
 function write(
@@ -288,7 +305,7 @@ function write(
   const folder = folderOf(dir, place)
   makeFolder(disk, dir, place)
   const temporary = `${folder}/snapshot.tmp`
-  if (disk.exists(temporary)) disk.unlink(temporary)
+  removeIfThere(disk, temporary)
   const file = disk.open(temporary, 'create')
   try {
     const writer = new SnapshotFileWriter(file, place)
@@ -297,9 +314,17 @@ function write(
     disk.rename(temporary, `${folder}/${lsn}.snap`)
     disk.fsyncDir(folder)
     return header
+  } catch (error) {
+    // Half a snapshot is of no use, and on a full disk its space is.
+    if (error instanceof DiskError || error instanceof MillraceError) removeIfThere(disk, temporary)
+    throw error
   } finally {
     file.close()
   }
+}
+
+function removeIfThere(disk: Disk, path: string): void {
+  if (disk.exists(path)) disk.unlink(path)
 }
 
 /**
