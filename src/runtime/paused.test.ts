@@ -1,0 +1,45 @@
+import { describe, expect, it } from 'vitest'
+import { Simulation } from '../core/env/simulated/index.ts'
+import { saveJson } from './data-files.ts'
+import { Paused } from './paused.ts'
+
+function directory() {
+  const env = new Simulation({ seed: 'paused' }).env('engine')
+  env.disk.mkdir('/data')
+  return env
+}
+
+describe('the list of what is paused', () => {
+  it('is there again at the next start, whatever else was decided meanwhile', () => {
+    const env = directory()
+    const first = new Paused(env, '/data')
+    expect(first.tasks).toEqual([])
+    first.add(['shop/main/0', 'gone/main/0'])
+    first.add(['shop/main/1'])
+    first.delete(['shop/main/0', 'nobody'])
+    expect(new Paused(env, '/data').tasks).toEqual(['gone/main/0', 'shop/main/1'])
+  })
+
+  it('is refused where it is damaged: without it, what was paused would run', () => {
+    const env = directory()
+    for (const rubbish of [{}, [], { paused: [1] }, 'text']) {
+      saveJson(env, '/data', 'paused.json', rubbish)
+      expect(() => new Paused(env, '/data')).toThrow(/MR6016.*paused\.json/)
+    }
+    const file = env.disk.open('/data/paused.json', 'write')
+    file.truncate(3)
+    file.close()
+    expect(() => new Paused(env, '/data')).toThrow(/MR6016/)
+  })
+
+  it('changes not at all where it cannot be written', () => {
+    const env = directory()
+    const paused = new Paused(env, '/data')
+    paused.add(['shop/main/0'])
+    // The name that a new list is written under is taken.
+    env.disk.mkdir('/data/paused.json.new/in-the-way')
+    expect(() => paused.add(['shop/main/1'])).toThrow(/MR2015/)
+    expect(paused.tasks).toEqual(['shop/main/0'])
+    expect(new Paused(env, '/data').tasks).toEqual(['shop/main/0'])
+  })
+})
