@@ -418,9 +418,14 @@ describe('replay', () => {
 
     test('so does a record that its functions did not return for, although it was never a row', async () => {
       const skip = [0, 1].map((partition) => ({ task: `p/out/${partition}`, offset: 0 }))
-      const { world, letters } = await ran(definition, [row('k1', 5)], { skip })
+      const marks = new Set<string | undefined>()
+      const mark = (task: string | undefined): void => void marks.add(task?.slice('p/out/0'.length))
+      const { world, letters } = await ran(definition, [row('k1', 5)], { skip, mark })
       expect(letters).toMatchObject([{ code: 'MR4009', key: '5', typedKey: 5, attempts: 1 }])
+      expect(marks).not.toContain(' (replay)')
       expect(await finished(world)).toEqual([2])
+      // What comes back is told apart from what is read, also by its place should it hold up a worker again.
+      expect(marks).toContain(' (replay)')
     })
   })
 })

@@ -52,13 +52,14 @@ export class StageFates implements Fates, OutputFates {
 
   /** Begins with a batch as it was read, or with the one row of a dead letter. */
   begin(batch: RowBatch, replayed: ReplayRecord | undefined): void {
-    this.#replayed = replayed
+    this.#replay(replayed)
     if (this.#fates.length < batch.rows) this.#fates = new Uint8Array(batch.rows * 2)
     this.#fates.fill(processed, 0, batch.rows)
   }
 
-  /** Counts what became of the batch's records. */
+  /** Ends with it: counts what became of its records. */
   count(batch: RowBatch): void {
+    this.#replay(undefined)
     for (let row = 0; row < batch.rows; row++) {
       const counters = this.#tasks[batch.partition[row]!]?.counters
       if (counters === undefined) continue
@@ -73,7 +74,8 @@ export class StageFates implements Fates, OutputFates {
   calling(task: number): void {
     if (task === this.#marked || this.#tell === undefined) return
     this.#marked = task
-    this.#tell(this.#tasks[task]?.id, undefined)
+    const id = this.#tasks[task]?.id
+    this.#tell(id === undefined ? id : placeName(id, this.#replayed !== undefined), undefined)
   }
 
   /** The step is over. */
@@ -153,6 +155,11 @@ export class StageFates implements Fates, OutputFates {
     if (!this.failures.has(task)) this.failures.set(task, error)
   }
 
+  #replay(replayed: ReplayRecord | undefined): void {
+    if (replayed !== this.#replayed) this.#marked = -1
+    this.#replayed = replayed
+  }
+
   stop(batch: RowBatch, row: number, what: string, cause: unknown): void {
     const { topic, partition, offset } = this.#originOf(batch, row)
     const record =
@@ -219,6 +226,11 @@ export class StageFates implements Fates, OutputFates {
     if (node === undefined) return 'input'
     return 'name' in node ? node.name : node.topic
   }
+}
+
+/** Who is at work, for whoever must end it: a task, or a task at the dead letters that came back to it. */
+export function placeName(task: string, atReplay: boolean): string {
+  return atReplay ? `${task} (replay)` : task
 }
 
 /** How many rows before this one flatMap made of the same record. */

@@ -22,6 +22,7 @@ import type { RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
 import { shapeAt } from './shape.ts'
+import { placeName } from './stage-fates.ts'
 import type { StageFates } from './stage-fates.ts'
 import type { Task } from './task.ts'
 
@@ -207,7 +208,7 @@ export class StageInputs {
     if (done > block.row) block.row = Math.min(done, view.count)
     const from = block.row
     const to = Math.min(view.count, from + most)
-    const place = placeOf(task, input)
+    const place = placeName(task.id, input.role === 'replay')
     this.#last = recordName(place, block.baseOffset + from)
     mark?.(place, careful === true ? block.baseOffset + from : undefined)
     for (let i = from; i < to; i++) this.#record(input, task, view, i, block.baseOffset + i)
@@ -261,7 +262,7 @@ export class StageInputs {
   /** Why a record is not even looked at. */
   #blamed(input: InputState, task: Task, offset: number): MillraceError | undefined {
     if (this.#refused.size === 0 || input.role === 'table') return undefined
-    const code = this.#refused.get(recordName(placeOf(task, input), offset))
+    const code = this.#refused.get(recordName(placeName(task.id, input.role === 'replay'), offset))
     if (code === undefined) return undefined
     const { id } = this.#options.stage
     const record = `offset ${offset} of partition ${task.partition} of topic ${input.topic}`
@@ -293,11 +294,6 @@ function outOfBounds(
       ? `The time of the record is ${timestamp - appendTime} ms ahead of the clock here; at most ${futureMs} ms are taken.`
       : `The time of the record is ${timestamp}; the years 1 to 9999 are taken.`
   return new MillraceError('MR4008', what)
-}
-
-/** Who is at work, for whoever must end it: a task, or a task at the dead letters that came back to it. */
-function placeOf(task: Task, { role }: InputState): string {
-  return role === 'replay' ? `${task.id} (replay)` : task.id
 }
 
 function recordName(place: string, offset: number): string {
