@@ -116,7 +116,7 @@ export function storeSuite(name: string, make: Make): void {
       store.put('goes', sized(10_000))
       store.changes()
       store.committed()
-      store.put('grows', sized(10_000))
+      store.put('grows', sized(20_000))
       store.put('shrinks', sized(1))
       store.delete('goes')
       for (const key of ['new', 'comes back', 'goes again']) store.put(key, sized(5_000))
