@@ -24,7 +24,7 @@ export async function build(out: string): Promise<string> {
     mkdirSync(dirname(target), { recursive: true })
     cpSync(join(root, file), target)
   }
-  const cli = join(out, 'cli', 'main.js')
+  const cli = join(out, 'cli', 'bin.js')
   if (existsSync(cli)) chmodSync(cli, 0o755)
   return ''
 }

@@ -65,6 +65,11 @@ const list: Edge[] = [
     why: 'writes the structured log to stderr',
   },
   {
+    file: 'src/cli/bin.ts',
+    uses: ['node:module', 'process'],
+    why: 'looks at the version of Node before anything is loaded that needs it',
+  },
+  {
     file: 'src/cli/main.ts',
     uses: ['node:module', 'process'],
     why: 'the entry of the command line',

@@ -60,7 +60,10 @@ function install(project: string, what: string, ...flags: string[]): Promise<Out
 
 async function runsUnder(node: string, project: string): Promise<Finding[]> {
   const found: Finding[] = []
+  const cli = join('node_modules', 'millrace', 'dist', 'cli', 'bin.js')
   for (const pipeline of ['pipeline.ts', 'pipeline.js']) {
+    const plan = await command(node, [cli, 'plan', pipeline], project)
+    if (plan.code !== 0) found.push(failure(`plan ${pipeline}`, plan.text))
     const { code, text } = await command(node, ['main.ts', pipeline], project)
     if (code !== 0 || !text.includes('all seen')) found.push(failure(pipeline, text))
   }
@@ -99,8 +102,12 @@ const files: Record<string, string> = {
       allowImportingTsExtensions: true,
       types: [],
     },
-    files: ['pipeline.ts'],
+    files: ['pipeline.ts', 'all.ts'],
   }),
+  // The types of every entry, without those of Node.
+  'all.ts': ['', '/sources', '/sinks', '/schema', '/client', '/testing']
+    .map((entry) => `import 'millrace${entry}'\n`)
+    .join(''),
   'pipeline.ts': pipelineFile('pipeline.ts'),
   'pipeline.js': pipelineFile('pipeline.js'),
   'main.ts': `import { DatabaseSync } from 'node:sqlite'

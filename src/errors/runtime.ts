@@ -107,6 +107,11 @@ export const runtimeErrors = {
     advice:
       'It is no part of the log. Restore it, or remove it: without plans.json commands know no plans until the next start, without paused.json nothing is paused.',
   },
+  MR6017: {
+    kind: 'unavailable',
+    title: 'This Node is too old',
+    advice: 'Install a newer Node; `npx -y node@24` has one for a single command.',
+  },
   MR6030: {
     kind: 'unavailable',
     title: 'Too many clients follow topics',

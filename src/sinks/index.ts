@@ -9,7 +9,7 @@ export { webhook } from './webhook/index.ts'
 export type { WebhookOptions } from './webhook/index.ts'
 export { websocket } from './websocket.ts'
 export type { WebSocketOptions } from './websocket.ts'
-export type { ColumnType } from './sqlite/table.ts'
+export type { ColumnType } from './sqlite/columns.ts'
 export type {
   Guarantee,
   Hold,

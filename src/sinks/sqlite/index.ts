@@ -4,9 +4,9 @@ import { makeDirectory } from '../directory.ts'
 import { holdOf } from '../hold.ts'
 import type { Hold, Sink } from '../sink.ts'
 import { openThread } from './client.ts'
+import { checkName, checkType } from './columns.ts'
+import type { ColumnType } from './columns.ts'
 import { openingIn } from './opening.ts'
-import type { ColumnType } from './table.ts'
-import { checkName, checkType } from './table.ts'
 
 export interface SqliteOptions<Key extends string = string> {
   /** The database file; it and its directory are made where they are not there. Relative to the working directory. */

@@ -1,11 +1,9 @@
 /** The table of a SQLite sink: makes it, adds columns that rows bring, and writes rows by key. Identifiers are quoted, values bound. */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
-import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
 import type { SinkRecord } from '../sink.ts'
-
-const columnTypes = ['TEXT', 'INTEGER', 'REAL', 'ANY'] as const
-export type ColumnType = (typeof columnTypes)[number]
+import { nameProblem } from './columns.ts'
+import type { ColumnType } from './columns.ts'
 
 export interface TableOptions {
   readonly table: string
@@ -167,33 +165,10 @@ export function quote(name: string): string {
   return `"${name.replaceAll('"', '""')}"`
 }
 
-export function checkName(name: string, what: string): void {
-  const problem = nameProblem(name)
-  if (problem !== undefined)
-    throw new MillraceError('MR5009', `${what} ${JSON.stringify(name)} ${problem}.`)
-}
-
-export function checkType(name: string, type: ColumnType): void {
-  if (columnTypes.includes(type)) return
-  throw new MillraceError(
-    'MR5009',
-    `The column ${JSON.stringify(name)} has the type ${JSON.stringify(type)}; it can be ${columnTypes.join(', ')}.`,
-  )
-}
-
 function checkField(name: string): void {
   const problem = nameProblem(name)
   if (problem !== undefined)
     throw new RowRefused(`The field ${JSON.stringify(name.slice(0, 80))} ${problem}.`)
-}
-
-function nameProblem(name: string): string | undefined {
-  if (name === '') return 'has no name'
-  if (name.includes('\0')) return 'has a zero byte in its name'
-  if (!name.isWellFormed()) return 'has half a surrogate pair in its name'
-  return name.length > limits.sinkColumnName
-    ? `is longer than ${limits.sinkColumnName} characters`
-    : undefined
 }
 
 /** Whole numbers are bound as integers, because SQLite would store the double 5 as 5.0. */
