@@ -47,7 +47,6 @@ test('events of a producer are durable when it is told so', async () => {
     env,
     gateway: { topics: () => ['events'], submit: (_topic, request) => runner.submit(0, request) },
     paths: [],
-    host: '127.0.0.1',
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo

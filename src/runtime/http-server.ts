@@ -11,8 +11,13 @@ import type { Plan } from '../plan/plan.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { Engine } from './engine.ts'
 import { observeEngine } from './facts.ts'
-import { hostRefusal } from './http/headers.ts'
-import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './http/index.ts'
+import {
+  answerClientError,
+  boundConnections,
+  guardHost,
+  ingestRoutes,
+  wrongMethod,
+} from './http/index.ts'
 import type { IngestRoutesOptions } from './http/index.ts'
 import { isWebSocket, serveRoutes } from './serve/index.ts'
 import type { LiveSnapshot } from './serve/index.ts'
@@ -32,12 +37,7 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
   const topics = [...new Set(pushes.map(({ topic }) => topic))]
   const paths = pushes.flatMap(({ path, topic }) => (path === undefined ? [] : [{ path, topic }]))
   const app = newApp(paths)
-  app.addHook('onRequest', (request, _reply, done) => {
-    const refusal = local.has(request.socket)
-      ? undefined
-      : hostRefusal(config.host, request.headers.host)
-    done(refusal === undefined ? undefined : new MillraceError(refusal.code, refusal.what))
-  })
+  guardHost(app, config.host, (request) => local.has(request.socket))
   ingestRoutes(app, {
     env: engine.inputs.env,
     gateway: {
@@ -45,8 +45,6 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
       submit: (topic, request) => engine.ingest.submit(`ingest/${topic}`, request),
     },
     paths,
-    host: config.host,
-    trusted: (request) => local.has(request.socket),
   })
   adminRoutes(app, {
     log: engine.log,
@@ -72,7 +70,6 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
       ),
     ),
     host: config.host,
-    trusted: (request) => local.has(request.socket),
     origins: config.allowedOrigins,
   })
   await listen(app, config.host, config.port)

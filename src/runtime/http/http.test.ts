@@ -10,7 +10,13 @@ import { Simulation } from '../../core/env/simulated/index.ts'
 import { limits } from '../../limits.ts'
 import { outcomeAnswer, refusalAnswer } from '../../process/ingest-request.ts'
 import type { IngestAnswer, IngestRequest } from '../../process/ingest-request.ts'
-import { answerClientError, boundConnections, ingestRoutes, wrongMethod } from './index.ts'
+import {
+  answerClientError,
+  boundConnections,
+  guardHost,
+  ingestRoutes,
+  wrongMethod,
+} from './index.ts'
 import type { IngestRoutesOptions } from './index.ts'
 
 interface Taken {
@@ -38,13 +44,15 @@ afterEach(async () => {
 })
 
 interface Changes extends Partial<IngestRoutesOptions> {
+  readonly host?: string
   readonly connections?: number
   readonly headersTimeout?: number
 }
 
 /** A server as the runtime makes it, with ingest tasks that accept everything. */
 async function front(changes: Changes = {}): Promise<Front> {
-  const { connections, headersTimeout = limits.headersTimeoutMs, ...options } = changes
+  const { connections, host = '127.0.0.1', ...rest } = changes
+  const { headersTimeout = limits.headersTimeoutMs, ...options } = rest
   const paths = [{ path: '/shop/orders', topic: 'orders' }]
   const app = fastify({
     clientErrorHandler: answerClientError,
@@ -61,7 +69,8 @@ async function front(changes: Changes = {}): Promise<Front> {
     return (made as Front).answer({ topic, request })
   }
   const gateway = { topics: () => ['events', 'orders'], submit }
-  ingestRoutes(app, { env: realEnv(), gateway, paths, host: '127.0.0.1', ...options })
+  guardHost(app, host, () => false)
+  ingestRoutes(app, { env: realEnv(), gateway, paths, ...options })
   app.setNotFoundHandler((request, reply) => {
     const wrong = wrongMethod(app, paths, request)
     if (wrong === undefined) return reply.code(404).send('nothing')

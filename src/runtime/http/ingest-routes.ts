@@ -7,7 +7,7 @@ import type { Env } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { errorAnswer, refusalAnswer } from '../../process/ingest-request.ts'
 import type { IngestAnswer, IngestRequest, Refusal } from '../../process/ingest-request.ts'
-import { encodingOf, formatOf, hostRefusal, producerOf } from './headers.ts'
+import { encodingOf, formatOf, producerOf } from './headers.ts'
 import { passOver, Receiver, receiveLimits } from './receive.ts'
 import type { ReceiveLimits } from './receive.ts'
 
@@ -24,10 +24,6 @@ export interface IngestRoutesOptions {
   readonly gateway: IngestGateway
   /** Paths of http sources, each with its topic. */
   readonly paths: readonly { readonly path: string; readonly topic: string }[]
-  /** The address the server listens on: a local one answers to local names only. */
-  readonly host: string
-  /** Requests that came over the socket in the data directory have no address and no name to check. */
-  readonly trusted?: (request: FastifyRequest) => boolean
   readonly limits?: Partial<ReceiveLimits>
 }
 
@@ -84,14 +80,12 @@ async function ingest(
 
 /** Undefined when the client went away: there is nobody to answer. */
 async function answerTo(
-  { gateway, host, trusted }: IngestRoutesOptions,
+  { gateway }: IngestRoutesOptions,
   receiver: Receiver,
   request: FastifyRequest,
   topic: string,
 ): Promise<IngestAnswer | undefined> {
   const { headers } = request
-  const foreign = trusted?.(request) === true ? undefined : hostRefusal(host, headers.host)
-  if (foreign !== undefined) return refused(foreign)
   const topics = gateway.topics()
   if (!topics.includes(topic)) return refused(unknownTopic(topic, topics))
   const format = formatOf(headers['content-type'])

@@ -1,9 +1,7 @@
 /** Topics and the live page for others: over HTTP and WebSocket, read-only. */
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { Env } from '../../core/env/env.ts'
-import { MillraceError } from '../../errors.ts'
 import type { Log } from '../../log/log.ts'
-import { hostRefusal } from '../http/headers.ts'
 import { Followers } from './followers.ts'
 import { LiveHub } from './live.ts'
 import type { LiveSnapshot } from './live.ts'
@@ -26,8 +24,6 @@ export interface ServeOptions {
   readonly paths: readonly { readonly path: string; readonly topic: string }[]
   /** The address the server listens on. */
   readonly host: string
-  /** Requests that came over the socket in the data directory. */
-  readonly trusted: (request: FastifyRequest) => boolean
   /** Origins of other sites whose pages may connect by WebSocket. */
   readonly origins: readonly string[]
 }
@@ -36,13 +32,9 @@ export interface ServeOptions {
 export function serveRoutes(app: FastifyInstance, options: ServeOptions): void {
   const { env, log, host, paths } = options
   const followers = new Followers()
-  const guard = (request: FastifyRequest): void => {
-    const refusal = options.trusted(request) ? undefined : hostRefusal(host, request.headers.host)
-    if (refusal !== undefined) throw new MillraceError(refusal.code, refusal.what)
-  }
   const live = new LiveHub(options)
-  pageRoutes(app, guard)
-  recordRoutes(app, { env, log, followers, guard })
+  pageRoutes(app)
+  recordRoutes(app, { env, log, followers })
   serveUpgrades(app.server, {
     env,
     log,

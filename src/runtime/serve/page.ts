@@ -1,6 +1,6 @@
 /** Edge: the live page, three static files beside this one. */
 import { readFileSync } from 'node:fs'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 
 const files = [
   { path: '/', file: 'index.html', type: 'text/html; charset=utf-8' },
@@ -18,13 +18,10 @@ const headers = {
   'cache-control': 'no-cache',
 }
 
-/** Serves the page at `/`. `guard` throws where the request must not be answered. */
-export function pageRoutes(app: FastifyInstance, guard: (request: FastifyRequest) => void): void {
+/** Serves the page at `/`. */
+export function pageRoutes(app: FastifyInstance): void {
   for (const { path, file, type } of files) {
     const body = readFileSync(new URL(`./page/${file}`, import.meta.url))
-    app.get(path, (request, reply) => {
-      guard(request)
-      return reply.headers(headers).type(type).send(body)
-    })
+    app.get(path, (_request, reply) => reply.headers(headers).type(type).send(body))
   }
 }

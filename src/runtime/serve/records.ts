@@ -12,8 +12,6 @@ export interface RecordRoutesOptions {
   readonly env: Env
   readonly log: Log
   readonly followers: Followers
-  /** Throws where the request must not be answered. */
-  readonly guard: (request: FastifyRequest) => void
 }
 
 interface Asked {
@@ -47,7 +45,6 @@ async function answer(
   request: RecordRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  options.guard(request)
   const asked = askedBy(request.params.topic, request.query)
   const place = options.followers.join()
   try {

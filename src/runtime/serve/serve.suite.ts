@@ -13,6 +13,7 @@ import { openEmbeddedLog } from '../../log/embedded/index.ts'
 import type { LocalLog } from '../../log/embedded/index.ts'
 import type { Writer } from '../../log/log.ts'
 import type { TaskReport } from '../../process/runner.ts'
+import { guardHost } from '../http/index.ts'
 import { isWebSocket, serveRoutes } from './index.ts'
 import type { ServeOptions } from './index.ts'
 
@@ -38,6 +39,7 @@ export async function serve(options: Partial<ServeOptions> = {}): Promise<Served
     const told = error instanceof MillraceError ? error : new MillraceError('MR6000', String(error))
     return reply.code(told.status).send({ error: told.toJSON() })
   })
+  guardHost(app, '127.0.0.1', () => false)
   serveRoutes(app, {
     env,
     log,
@@ -52,7 +54,6 @@ export async function serve(options: Partial<ServeOptions> = {}): Promise<Served
     deadLetters: ['shop.dead-letters'],
     paths: [{ path: '/live/sales', topic: 'sales' }],
     host: '127.0.0.1',
-    trusted: () => false,
     origins: [],
     ...options,
   })
