@@ -29,6 +29,9 @@ export interface HttpServer {
   close(): Promise<void>
 }
 
+/** How long a client may take to send or to read, once the engine stops. */
+const closeGraceMs = 5_000
+
 /** Edge: everything the engine serves, on one port and on the socket in its data directory. Throws MR6001 or MR6002. */
 export async function serveHttp(engine: Engine): Promise<HttpServer> {
   const { config } = engine.inputs
@@ -78,7 +81,11 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     return {
       url: urlOf(app, config.host),
       close: async () => {
+        const cancel = engine.inputs.env.timers.after(closeGraceMs, () => {
+          for (const server of [app.server, socket]) server.closeAllConnections()
+        })
         await Promise.all([app.close(), closeServer(socket)])
+        cancel()
         rmSync(join(config.dataDir, 'admin.sock'), { force: true })
       },
     }

@@ -104,8 +104,6 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'ingested'; readonly id: number; readonly answer: IngestAnswer }
-  /** Its modules are loaded, its runners are being opened. */
-  | { readonly type: 'loaded' }
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */
   | { readonly type: 'running' }
   | { readonly type: 'report'; readonly id: number; readonly report: WorkerReport }
@@ -118,8 +116,5 @@ export type FromWorker =
       readonly pipeline: string
       readonly error: ErrorJson
     }
-  | {
-      readonly type: 'ended'
-      readonly why: 'stopped' | 'fenced' | 'closed'
-      readonly error?: ErrorJson
-    }
+  /** It ends without having been told to, and why. */
+  | { readonly type: 'ended'; readonly error: ErrorJson }

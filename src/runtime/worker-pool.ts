@@ -170,8 +170,7 @@ export class WorkerPool {
     slot.thread = thread
     thread.on('message', (message: FromWorker) => {
       if (message.type === 'running') slot.state = 'running'
-      if (message.type === 'ended' && message.error !== undefined)
-        slot.error = reviveError(message.error)
+      if (message.type === 'ended') slot.error = reviveError(message.error)
       this.#options.onMessage(slot.number, message)
     })
     thread.on('error', (error) => (slot.error = error))

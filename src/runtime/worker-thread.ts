@@ -110,7 +110,6 @@ async function main(): Promise<void> {
   resolveOwnPackage()
   const connecting = LogClient.connect(env, portOf(data.logPort))
   const pipelines = await loadAll()
-  say({ type: 'loaded' })
   const timed = timedLog(env, (await connecting) satisfies Log, new LatencyMeter())
   const runners = makeRunners({ env, log: timed.log, data, beat, pipelines })
   const stop = new AbortController()
@@ -142,11 +141,7 @@ async function main(): Promise<void> {
   })
   receive(runners, worker, timed, stop)
   const end = await worker.run()
-  say({
-    type: 'ended',
-    why: end.why,
-    ...(end.why === 'stopped' ? {} : { error: end.error.toJSON() }),
-  })
+  if (end.why !== 'stopped') say({ type: 'ended', error: end.error.toJSON() })
   process.exit(0)
 }
 

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { connect } from 'node:net'
 import { DatabaseSync } from 'node:sqlite'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -112,6 +114,27 @@ describe('an engine', { timeout: 90_000 }, () => {
     expect(readiness.status).toBe(503)
     expect(await readiness.text()).toContain('out of order')
   })
+
+  it(
+    'stops in time also while somebody does not read what was asked for',
+    { timeout: 40_000 },
+    async () => {
+      await using place = new Place()
+      const body = `p.stream('in', { schema: Type.Object({ text: Type.String() }) })`
+      const engine = await place.start(place.pipeline('shop', body), { workers: 1 })
+      await engine.ready
+      // More than the sockets of both sides hold.
+      const text = 'x'.repeat(500_000)
+      for (let i = 0; i < 24; i++) await engine.produce('in', [{ text }])
+      const { hostname, port } = new URL(engine.url)
+      const socket = connect(Number(port), hostname)
+      socket.pause()
+      socket.write('GET /topics/in/records HTTP/1.1\r\nHost: localhost\r\n\r\n')
+      await once(socket, 'readable')
+      await engine.stop()
+      socket.destroy()
+    },
+  )
 
   it('refuses a second engine on its directory, and a port that is taken, with what to do', async () => {
     await using place = new Place()
