@@ -73,6 +73,8 @@ export const limits = {
   /** A sink that fails is tried again after this, doubled each time up to the longest, with jitter. */
   deliverBackoffMs: 100,
   deliverBackoffMaxMs: 30_000,
+  /** A sink that has not answered for so long is shown as one that does not. */
+  deliverSilenceMs: 30_000,
   /** How long a delivery under way may hold up the closing of its sink. */
   deliverCloseMs: 5_000,
   /** What retention spares for a sink that does not take it, where the sink does not say. */

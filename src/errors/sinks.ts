@@ -63,4 +63,10 @@ export const sinkErrors = {
     title: 'The address of the webhook is not public',
     advice: 'Set `allowPrivate: true` if the receiver is your own.',
   },
+  MR5012: {
+    kind: 'unavailable',
+    title: 'The sink does not answer',
+    advice:
+      'Look at the target. What is under way is not sent again until it answers or the engine starts again; the log keeps what comes after it.',
+  },
 } as const satisfies Record<string, ErrorEntry>

@@ -51,7 +51,9 @@ export class SinkLink {
   /** Failures in a row. */
   #attempts = 0
   failures = 0
-  error: MillraceError | undefined
+  #error: MillraceError | undefined
+  /** Openings and deliveries that have no answer yet, the oldest first: when they began. */
+  readonly #asked = new Set<{ readonly monotonic: number; readonly wall: number }>()
 
   constructor(
     env: Env,
@@ -71,10 +73,26 @@ export class SinkLink {
     return this.#state.kind === 'open'
   }
 
-  /** `retrying` after the first failure until the next delivery that goes well. */
+  /** `retrying` after the first failure until the next delivery that goes well, and while there is no answer. */
   get status(): 'running' | 'retrying' | 'failed' {
     if (this.#state.kind === 'refused') return 'failed'
     return this.error === undefined ? 'running' : 'retrying'
+  }
+
+  get error(): MillraceError | undefined {
+    const [oldest] = this.#asked
+    const { clock } = this.#env
+    if (oldest === undefined || clock.monotonic() - oldest.monotonic < limits.deliverSilenceMs)
+      return this.#error
+    const since = new Date(oldest.wall).toISOString()
+    return new MillraceError('MR5012', `It was asked at ${since} and has not answered since.`)
+  }
+
+  /** Something is in its way that `retry` may get out of it. */
+  get stands(): boolean {
+    return (
+      this.#state.kind === 'refused' || (this.#state.kind === 'closed' && this.#error !== undefined)
+    )
   }
 
   get underWay(): number {
@@ -105,19 +123,21 @@ export class SinkLink {
     const generation = this.#generation
     const closes = this.#closes
     const { writer } = this.#state
+    const asked = this.#ask()
     this.#underWay++
     try {
       const rejected = await writer.deliver(batch)
       if (closes !== this.#closes) return undefined
       if (generation === this.#generation) {
         this.#attempts = 0
-        this.error = undefined
+        this.#error = undefined
       }
       return rejected
     } catch (error) {
       if (generation === this.#generation) this.#fail(asMillraceError(error))
       return undefined
     } finally {
+      this.#asked.delete(asked)
       this.#underWay--
       if (this.#underWay === 0) this.#settled?.()
       this.#onChange()
@@ -139,13 +159,14 @@ export class SinkLink {
     this.#opened = undefined
     this.#state = { kind: 'closed', openAt: 0 }
     this.#attempts = 0
-    this.error = undefined
+    this.#error = undefined
     this.#closeWriter()
     return this.#closing
   }
 
   async #open(generation: number): Promise<void> {
     await this.#closing
+    const asked = this.#ask()
     let writer: SinkWriter | undefined
     try {
       if (this.#sink.open === undefined)
@@ -168,12 +189,20 @@ export class SinkLink {
       if (writer !== undefined) await closeQuietly(writer)
       if (generation === this.#generation) this.#fail(asMillraceError(error))
     }
+    this.#asked.delete(asked)
     this.#onChange()
+  }
+
+  #ask(): { readonly monotonic: number; readonly wall: number } {
+    const { clock } = this.#env
+    const asked = { monotonic: clock.monotonic(), wall: clock.now() }
+    this.#asked.add(asked)
+    return asked
   }
 
   #fail(error: MillraceError): void {
     this.failures++
-    this.error = error
+    this.#error = error
     const refused = error.kind !== 'unavailable'
     const bounds = { baseMs: limits.deliverBackoffMs, maxMs: limits.deliverBackoffMaxMs }
     const asked = error.details['retryAfterMs']

@@ -138,6 +138,13 @@ describe('a deliver task', () => {
     expect(report!.lag).toBeGreaterThan(0)
     await world.until(world.delivered('down', 200))
     expect(world.report('down')[0]).toMatchObject({ status: 'running' })
+    for (const name of ['hanging', 'stuck']) {
+      const since = /MR5012: It was asked at .*Z and has not answered since/
+      const error = { code: 'MR5012', message: expect.stringMatching(since) }
+      expect(world.report(name)[0]).toMatchObject({ status: 'retrying', error })
+      const runner = world.runners.find(({ id }) => id === `shop/${name}`)!
+      expect(runner.resume(`shop/${name}/0`)).toBe(false)
+    }
     expect(world.env.clock.monotonic() - began).toBeGreaterThan(60_000)
     await world.halt()
   })

@@ -93,7 +93,9 @@ export class DeliverRunner implements Runner {
     const positions = await log.positions(plan.id)
     const offsets = await log.topics.offsets(plan.topic)
     const topicId = (await log.topics.list()).find((topic) => topic.name === plan.topic)?.id ?? 0
+    // Each is where `close` finds it, should opening end half way.
     const lanes: Lane[] = []
+    this.#lanes = lanes
     for (const partition of partitions) {
       const position = positions.find((p) => p.topic === plan.topic && p.partition === partition)
       const earliest = offsets[partition]?.earliest ?? 0
@@ -114,7 +116,6 @@ export class DeliverRunner implements Runner {
       )
     }
     for (const lane of lanes) lane.paused = this.#paused.has(lane.task)
-    this.#lanes = lanes
     this.#link ??= new SinkLink(
       this.#options.env,
       sink,
@@ -239,7 +240,7 @@ export class DeliverRunner implements Runner {
     const lane = this.#lanes.find((each) => each.task === task)
     if (lane === undefined) return paused
     lane.paused = false
-    const stands = lane.trouble !== undefined || this.#link?.status !== 'running'
+    const stands = lane.trouble !== undefined || this.#link?.stands === true
     if (stands) this.#goOn.add(task)
     this.#notify()
     return paused || stands
