@@ -40,7 +40,6 @@ export class LogClient implements Log {
   readonly #waiting: Int32Array
   readonly #calls = new Map<number, Pending>()
   readonly #commits = new Map<number, (committed: Committed) => void>()
-  readonly #readers = new Set<Reader>()
   readonly #waiters = new Set<() => void>()
   readonly #earliest = new EarliestOffsets()
   #lastId = 0
@@ -98,11 +97,8 @@ export class LogClient implements Log {
       earliest: this.#earliest,
       wait: (seenLsn, signal) => this.#wait(seenLsn, signal),
       publishedLsn: () => this.#end.read().lsn,
-      closed: (reader) => this.#readers.delete(reader),
     }
-    const reader = new SegmentReader(host, places)
-    this.#readers.add(reader)
-    return reader
+    return new SegmentReader(host, places)
   }
 
   async positions(group: string): Promise<readonly Position[]> {
@@ -183,6 +179,7 @@ export class LogClient implements Log {
         return this.#wakeAll()
       case 'earliest':
         for (const [place, offset] of message.moved) this.#earliest.note(place, offset)
+        this.#segments.letGo()
         return this.#wakeAll()
     }
   }

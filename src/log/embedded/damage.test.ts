@@ -319,6 +319,31 @@ test('a reader meets damage while the log runs: it says so every time and goes n
   expect(drain(reader)).toEqual({ blocks: [], end })
 })
 
+test('damage that cuts a walk short is met by readers that begin behind it in the same segment, too', async () => {
+  const sim = new Simulation({ seed: 'walk' })
+  await inSimulation(sim, fill(sim.env('engine'), COMMITS))
+  const log = await inSimulation(sim, openEmbeddedLog({ env: sim.env('engine'), ...small }))
+  const files = sim.disk().contents()
+  const path = named(files, '.seg')[1]!
+  // The head of its third frame; without an index only walking the heads tells what is in a segment.
+  const magic = Buffer.from('MRFR')
+  let at = 4096
+  for (let i = 0; i < 2; i++) at = Buffer.from(files.get(path)!).indexOf(magic, at + 1)
+  sim.disk().flipBit(path.slice(1), at, 0)
+  for (const index of named(files, '.idx')) sim.env('tool').disk.unlink(index.slice(1))
+  const whole = valuesOf(
+    drain(await inSimulation(sim, log.reader([{ topic: 'a', partition: 0, offset: 0 }]))).blocks,
+  ).length
+  expect(whole).toBeLessThan(COMMITS)
+  for (let offset = whole; offset < whole + 3; offset++) {
+    const client = await inSimulation(sim, log.connect())
+    const reader = await inSimulation(sim, client.reader([{ topic: 'a', partition: 0, offset }]))
+    const { blocks, end } = drain(reader)
+    if (end.result === 'corrupt') expect(blocks).toEqual([])
+    else expect([end.result, blocks.length]).toEqual(['caught-up', COMMITS - offset])
+  }
+})
+
 test('a directory opened for reading alone shows the same and is not changed, with or without an engine', async () => {
   const sim = new Simulation({ seed: 'read only' })
   const env = sim.env('engine')

@@ -53,7 +53,8 @@ export class DiskLog {
   readonly directory: string
   readonly uuid: Uint8Array
   readonly epoch: number
-  sealed: SealedFact[]
+  /** Another array whenever files were removed or replaced. */
+  sealed: readonly SealedFact[]
   readonly #disk: Disk
   readonly #segmentBytes: number
   readonly #markFile: DiskFile
@@ -81,7 +82,7 @@ export class DiskLog {
     this.#markSlot = start.markSlot
     this.#file = start.file
     this.#map = start.map
-    this.sealed = [...start.sealed]
+    this.sealed = start.sealed
   }
 
   /** Makes what recovery found the durable end, under the new epoch. Before this nobody may see it. */
@@ -174,11 +175,19 @@ export class DiskLog {
     this.sealed = this.sealed.slice(count)
   }
 
+  /** Removes indexes of the oldest segments: they are derived, and their space is there for what cannot wait. */
+  *removeIndexes(count: number): Steps<void> {
+    for (const { id } of this.sealed.slice(0, count)) {
+      if (id.toLsn === undefined)
+        yield* unlinkIfThere(this.#disk, `${this.directory}/log/${indexName(id)}`)
+    }
+  }
+
   /** Puts an archive in the place of `count` sealed segments, of which only the sections `live` says are kept. */
   *archive(from: number, maps: readonly SegmentMap[], live: LiveSection): Steps<Archived> {
     const folder = `${this.directory}/log`
     const made = yield* writeArchive({ disk: this.#disk, folder, uuid: this.uuid, maps, live })
-    if (typeof made !== 'string') this.sealed.splice(from, maps.length, made)
+    if (typeof made !== 'string') this.sealed = this.sealed.toSpliced(from, maps.length, made)
     return typeof made === 'string' ? made : 'archived'
   }
 
@@ -226,12 +235,8 @@ export class DiskLog {
     yield* writeIndex(this.#disk, `${this.directory}/log`, old, this.uuid)
     const done = this.#file
     yield* step('close', done.path, () => done.close())
-    this.sealed.push({
-      id: old.id,
-      lastLsn: old.nextLsn - 1,
-      bytes: old.end,
-      maxLogTime: old.maxLogTime,
-    })
+    const { id: sealedId, end: bytes, maxLogTime } = old
+    this.sealed = [...this.sealed, { id: sealedId, lastLsn: old.nextLsn - 1, bytes, maxLogTime }]
     this.#file = file
     this.#map = map
     return 'rolled'
@@ -318,8 +323,11 @@ export function* writeIndex(
   const path = `${log}/${indexName(map.id)}`
   try {
     const file = yield* step('open', path, () => disk.open(path, 'write'))
-    yield* writeAll(file, map.encode(uuid), 0)
-    yield* step('close', path, () => file.close())
+    try {
+      yield* writeAll(file, map.encode(uuid), 0)
+    } finally {
+      yield* step('close', path, () => file.close())
+    }
   } catch (error) {
     if (!isFull(error)) throw error
     yield* unlinkIfThere(disk, path)

@@ -17,6 +17,7 @@ import { planCommit } from './plan-commit.ts'
 import type { CommitRequest, PlannedCommit } from './plan-commit.ts'
 import { PublishedEnd } from './published.ts'
 import type { LogState } from './state.ts'
+import { freeBytes } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 export interface EngineOptions {
@@ -47,6 +48,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #lock: DiskLock
   #failure: MillraceError | undefined
+  /** Read-only for want of space; leaves that state by itself. */
   #full = false
   #checkedAt = -Infinity
 
@@ -66,11 +68,6 @@ export class Engine {
   /** Set once the log can take nothing more: the disk failed, or it was closed. */
   get failure(): MillraceError | undefined {
     return this.#failure
-  }
-
-  /** Read-only for want of space; leaves that state by itself. */
-  get full(): boolean {
-    return this.#full
   }
 
   /** Commits a group as far as each commit is acceptable. One answer per request, in order. Never throws DiskError. */
@@ -232,11 +229,11 @@ export class Engine {
   }
 
   #fullError(): MillraceError {
-    const { low, high } = this.#options.reserve
-    return new MillraceError(
-      'MR2007',
-      `Fewer than ${low} bytes are free; commits go on at ${high}.`,
-    )
+    const { directory } = this.log
+    const free = freeBytes(this.#env.disk, directory)
+    const needed = this.#options.reserve.high
+    const what = `There are ${free ?? 'too few'} bytes free for ${directory}; the log takes records again from ${needed} on.`
+    return new MillraceError('MR2007', what, { details: { directory, free, needed } })
   }
 
   #checkSpace(): void {
@@ -244,13 +241,10 @@ export class Engine {
     if (!this.#full && now - this.#checkedAt < SPACE_CHECK_MS) return
     this.#checkedAt = now
     const { low, high } = this.#options.reserve
-    try {
-      const { free } = this.#env.disk.space(this.log.directory)
-      if (free < low) this.#full = true
-      else if (free >= high) this.#full = false
-    } catch (error) {
-      // Not knowing the free space is no reason to stop: a write that finds none says so.
-      if (!(error instanceof DiskError)) throw error
-    }
+    const free = freeBytes(this.#env.disk, this.log.directory)
+    // Not knowing it is no reason to stop: a write that finds no space says so.
+    if (free === undefined) return
+    if (free < low) this.#full = true
+    else if (free >= high) this.#full = false
   }
 }

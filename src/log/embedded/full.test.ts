@@ -9,11 +9,20 @@ import type { LocalLog } from './index.ts'
 const small = { directory: 'data', segmentBytes: 8_000, checkpointBytes: 20_000 }
 const place = { topic: 'a', partition: 0, offset: 0 }
 
+async function driven(sim: Simulation, body: () => Promise<void>): Promise<void> {
+  const running = body()
+  let ended = false
+  running.finally(() => (ended = true)).catch(() => {})
+  await sim.runUntil(() => ended)
+  await running
+}
+
 /** Runs a body against a log whose disk misbehaves, driving the simulation. */
 async function withLog(
   reserve: { low: number; high: number },
   body: (h: {
     sim: Simulation
+    env: SimulatedEnv
     log: LocalLog
     put: (value: string) => Promise<CommitResult>
     writer: Writer
@@ -22,7 +31,7 @@ async function withLog(
 ): Promise<void> {
   const sim = new Simulation({ seed: 'full' })
   let failure: unknown
-  const running = (async () => {
+  await driven(sim, async () => {
     const env = sim.env('engine')
     const log = await openEmbeddedLog({
       env,
@@ -38,12 +47,8 @@ async function withLog(
       writer.append('a', 0, blockOf([value]), 1)
       return await writer.commit()
     }
-    await body({ sim, log, put, writer, failed: () => failure })
-  })()
-  let ended = false
-  running.finally(() => (ended = true)).catch(() => {})
-  await sim.runUntil(() => ended)
-  await running
+    await body({ sim, env, log, put, writer, failed: () => failure })
+  })
 }
 
 /** A process on a disk of its own with the same files, as if this one had been killed now. */
@@ -113,6 +118,25 @@ describe('a full disk', () => {
       expect(await free(60_000)).toBe('committed')
     }))
 
+  test('is told with the directory and whole numbers of bytes', async () => {
+    const sim = new Simulation({ seed: 'odd' })
+    sim.disk().capacityBytes = 1_000_003
+    await driven(sim, async () => {
+      const log = await openEmbeddedLog({ env: sim.env('engine'), directory: 'data' })
+      await log.topics.create(topic('a'))
+      const writer = await log.open('w')
+      sim.disk().capacityBytes = sim.disk().usedBytes + 123
+      writer.append('a', 0, blockOf(['x']), 1)
+      const result = await writer.commit()
+      if (result.outcome !== 'refused') throw new Error(result.outcome)
+      // By default 5 % of the disk, and half as much again.
+      expect(result.error.details).toEqual({ directory: 'data', free: 123, needed: 75_000 })
+      expect(result.error.message).toContain(
+        'There are 123 bytes free for data; the log takes records again from 75000 on.',
+      )
+    })
+  })
+
   test('leaves no part of a frame behind', () =>
     withLog({ low: 0, high: 0 }, async ({ sim, put }) => {
       await put('kept')
@@ -144,6 +168,75 @@ describe('a full disk', () => {
     }))
 })
 
+describe('a start with 0 bytes free', () => {
+  const all = Array.from({ length: 30 }, (_, i) => `${i}`)
+  const none = { ...small, reserve: { low: 0, high: 0 } }
+
+  async function fill(env: SimulatedEnv): Promise<Writer> {
+    const log = await openEmbeddedLog({ env, ...none })
+    await log.topics.create(topic('a'))
+    const writer = await log.open('w')
+    for (const value of all) {
+      writer.append('a', 0, blockOf([value.padEnd(700)]), 1)
+      expect((await writer.commit()).outcome).toBe('committed')
+    }
+    return writer
+  }
+
+  test.each(['kill', 'power'] as const)(
+    'after a %s reads all there is, and takes records again when there is space',
+    async (how) => {
+      const sim = new Simulation({ seed: how })
+      const disk = sim.disk()
+      const killed = sim.env('engine')
+      await driven(sim, async () => void (await fill(killed)))
+      killed.crash(how)
+      disk.capacityBytes = disk.usedBytes
+      await driven(sim, async () => {
+        const log = await openEmbeddedLog({ env: sim.env('engine'), ...none })
+        expect(await readAll(log)).toEqual(all)
+        await expect(log.open('w')).rejects.toMatchObject({ code: 'MR2007' })
+        disk.capacityBytes = 2 ** 40
+        const writer = await log.open('w')
+        writer.append('a', 0, blockOf(['more']), 1)
+        expect((await writer.commit()).outcome).toBe('committed')
+        expect(await readAll(log)).toEqual([...all, 'more'])
+      })
+    },
+  )
+
+  test('that has to write something is refused with what is free, and succeeds with space', async () => {
+    const sim = new Simulation({ seed: 'new' })
+    const disk = sim.disk()
+    const refused = { code: 'MR2007', details: { directory: 'data', free: 0 } }
+    const open = () => openEmbeddedLog({ env: sim.env('engine'), ...none })
+    await driven(sim, async () => {
+      disk.capacityBytes = 0
+      await expect(open()).rejects.toMatchObject(refused)
+      disk.capacityBytes = 2 ** 40
+    })
+    const killed = sim.env('engine')
+    await driven(sim, async () => {
+      const writer = await fill(killed)
+      // The first write begins another segment.
+      const effect = { crash: 'kill', moment: 'middle' } as const
+      disk.inject({ on: 'write', path: '.seg', nth: 2, effect })
+      writer.append('a', 0, blockOf(['x'.repeat(7_000)]), 1)
+      void writer.commit()
+    })
+    await sim.runUntil(() => !killed.alive)
+    disk.capacityBytes = disk.usedBytes
+    await driven(sim, async () => {
+      // There is a tail to put aside before it is cut off.
+      await expect(open()).rejects.toMatchObject(refused)
+      disk.capacityBytes = 2 ** 40
+      const log = await open()
+      expect(log.report.tornBytes).toBeGreaterThan(0)
+      expect(await readAll(log)).toEqual(all)
+    })
+  })
+})
+
 describe('a failing disk', () => {
   test.each([
     ['fdatasync', '.seg'],
@@ -151,9 +244,9 @@ describe('a failing disk', () => {
     ['write', '.seg'],
     ['write', 'MARK'],
   ] as [DiskOperation, string][])(
-    'stops the log at a failed %s of %s: unknown, then nothing more',
+    'stops the log at a failed %s of %s: unknown, then nothing more, until a start decides',
     (on, path) =>
-      withLog({ low: 0, high: 0 }, async ({ sim, log, put, failed }) => {
+      withLog({ low: 0, high: 0 }, async ({ sim, env, log, put, failed }) => {
         await put('acknowledged')
         sim.disk().inject({ on, path, effect: { error: 'EIO' } })
         expect(await put('unknown')).toMatchObject({
@@ -167,6 +260,21 @@ describe('a failing disk', () => {
         expect(await put('later')).toMatchObject({ outcome: 'refused' })
         expect(sim.disk().changes).toBe(changes)
         expect(failed()).toMatchObject({ code: 'MR2008' })
+        const there = ['acknowledged']
+        for (const how of ['kill', 'power'] as const) {
+          env.crash(how)
+          const again = await openEmbeddedLog({ env: sim.env('engine'), ...small })
+          const read = await readAll(again)
+          // Whole or not at all, and what one start decided the next one finds.
+          if (how === 'kill' && read.includes('unknown')) there.push('unknown')
+          expect(read).toEqual(there)
+          const next = await again.open('w')
+          next.append('a', 0, blockOf([how]), 1)
+          expect((await next.commit()).outcome).toBe('committed')
+          there.push(how)
+          expect(await readAll(again)).toEqual(there)
+          await again.stop()
+        }
       }),
   )
 

@@ -237,8 +237,10 @@ export class LogHost {
   async #retain(): Promise<void> {
     if (this.engine.failure !== undefined) return
     if (!this.#advanced()) return
+    const before = this.engine.log.sealed
     const moved = await this.#drive(this.#retention.run())
-    this.#tellEarliest(moved)
+    // Who has a file open that is gone keeps its space.
+    if (moved.length > 0 || this.engine.log.sealed !== before) this.#tellEarliest(moved)
   }
 
   /** False when the disk does not let us look; retention comes back. */
@@ -265,7 +267,6 @@ export class LogHost {
   }
 
   #tellEarliest(moved: readonly (readonly [place: number, offset: number])[]): void {
-    if (moved.length === 0) return
     for (const client of this.#clients) send(client, { type: 'earliest', moved })
   }
 

@@ -65,8 +65,8 @@ export async function serveLog(options: EmbeddedLogOptions): Promise<ServedLog> 
   const opened = await drive(
     openDirectory({ disk: env.disk, directory, segmentBytes, newUuid: env.random.bytes(16) }),
   )
-  const low = Math.min(env.disk.space(directory).total / 20, 2 * segmentBytes)
-  const reserve = options.reserve ?? { low, high: low * 1.5 }
+  const low = Math.floor(Math.min(env.disk.space(directory).total / 20, 2 * segmentBytes))
+  const reserve = options.reserve ?? { low, high: Math.ceil(low * 1.5) }
   const checkpointBytes = options.checkpointBytes ?? limits.checkpointBytes
   const engine = new Engine({ env, checkpointBytes, reserve }, opened)
   await drive(engine.announce())

@@ -10,7 +10,7 @@ import type { Layout } from './facts.ts'
 import { fileName, indexName } from './format.ts'
 import type { Unmarked } from './scan.ts'
 import type { LogState } from './state.ts'
-import { isFull, readUpTo, step, unlinkIfThere, writeAll } from './steps.ts'
+import { freeBytes, isFull, readUpTo, step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 export interface OpenOptions {
@@ -56,11 +56,12 @@ export function* openDirectory(options: OpenOptions): Steps<Opened> {
     }
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
-    const code = isFull(error) ? 'MR2007' : 'MR2015'
-    throw new MillraceError(code, `Opening ${directory} failed: ${error.message}.`, {
-      cause: error,
-      details: { directory },
-    })
+    const full = isFull(error)
+    const free = full ? freeBytes(disk, directory) : undefined
+    const room = free === undefined ? '' : ` There are ${free} bytes free.`
+    const what = `Opening ${directory} failed: ${error.message}.${room}`
+    const details = { directory, ...(free === undefined ? {} : { free }) }
+    throw new MillraceError(full ? 'MR2007' : 'MR2015', what, { cause: error, details })
   }
 }
 

@@ -68,7 +68,7 @@ export type ToClient =
       readonly payload: Uint8Array
     }
   | { readonly type: 'published' }
-  /** Earliest offsets that moved: pairs of place and offset; Infinity for those of a deleted topic. */
+  /** Retention removed something. Earliest offsets that moved: pairs of place and offset; Infinity for a deleted topic. */
   | {
       readonly type: 'earliest'
       readonly moved: readonly (readonly [place: number, offset: number])[]

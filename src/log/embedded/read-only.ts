@@ -128,7 +128,6 @@ class ReadOnlyLog implements Log {
       earliest,
       wait: (seenLsn: number, signal?: AbortSignal) => this.#wait(seenLsn, signal),
       publishedLsn: () => this.#published.lsn,
-      closed: () => {},
     }
     return new SegmentReader(host, places)
   }

@@ -47,7 +47,6 @@ export interface ReaderHost {
   readonly earliest: EarliestOffsets
   wait(seenLsn: number, signal?: AbortSignal): Promise<void>
   publishedLsn(): number
-  closed(reader: Reader): void
 }
 
 interface Wanted {
@@ -131,7 +130,6 @@ export class SegmentReader implements Reader {
 
   close(): void {
     this.#wanted.clear()
-    this.#host.closed(this)
   }
 
   #next(arena: Arena): ReadResult {

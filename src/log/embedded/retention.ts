@@ -4,15 +4,21 @@
  */
 import type { Change } from './payloads.ts'
 import type { Range } from './segment-map.ts'
+import { placeParts } from './state.ts'
 import type { HoldState, LogState, TopicState } from './state.ts'
 
 export type EarliestChange = Extract<Change, { type: 'earliest' }>
 
+/** A segment, or of the newest one what was appended within a few minutes. */
 export interface SegmentSummary {
-  readonly baseLsn: number
   /** The log time of its newest frame (ms). */
   readonly maxLogTime: number
-  readonly ranges: ReadonlyMap<number, Range>
+  /** Of the newest segment only what is too old goes, whatever its size: it is what a topic keeps. */
+  readonly newest: boolean
+  /** Topics of which it may hold records that retention takes; undefined when only its ranges tell. */
+  readonly topics: ReadonlySet<number> | undefined
+  /** What it holds that may still be read; undefined when it cannot be looked at, and then nothing from it on may go. */
+  ranges(): ReadonlyMap<number, Range> | undefined
 }
 
 interface Held extends HoldState {
@@ -29,24 +35,23 @@ export function decideRetention(
   segments: Iterable<SegmentSummary>,
   now: number,
 ): EarliestChange[] {
-  const open = new Map<number, TopicState>()
-  for (const [id, topic] of state.topics) {
-    if (topic.info.retentionMs !== undefined || topic.info.retentionBytes !== undefined)
-      open.set(id, topic)
-  }
+  const open = new Map([...state.topics].filter(([, topic]) => isRetained(topic)))
   const holds = heldTopics(state)
   const bytes = new Map([...open].map(([id, topic]) => [id, topic.bytes]))
   const moves: EarliestChange[] = []
   const blocked = new Set<number>()
   for (const segment of segments) {
     if (open.size === 0) break
+    if (segment.topics !== undefined && ![...segment.topics].some((id) => open.has(id))) continue
+    const ranges = segment.ranges()
+    if (ranges === undefined) break
     const seen = new Map<number, boolean>()
-    for (const [place, range] of segment.ranges) {
-      const id = Math.floor(place / 2048)
+    for (const [place, range] of ranges) {
+      const { topic: id, partition } = placeParts(place)
       const topic = open.get(id)
-      const partition = place % 2048
-      if (topic === undefined || range.next <= topic.earliest[partition]!) continue
-      const expired = isExpired(topic, bytes.get(id)!, segment.maxLogTime, now)
+      if (topic === undefined) continue
+      const size = segment.newest ? 0 : bytes.get(id)!
+      const expired = isExpired(topic, size, segment.maxLogTime, now)
       const held = (holds.get(id) ?? []).filter((h) =>
         isHeld(state, h, partition, range, now - segment.maxLogTime),
       )
@@ -67,6 +72,22 @@ export function decideRetention(
     for (const [id, some] of seen) if (!some) open.delete(id)
   }
   return moves
+}
+
+/** Whether the topic says what may go of it. */
+function isRetained({ info }: TopicState): boolean {
+  return info.retentionMs !== undefined || info.retentionBytes !== undefined
+}
+
+/** The topics of these places that retention takes from. */
+export function retainedTopics(state: LogState, places: Iterable<number>): Set<number> {
+  const ids = new Set<number>()
+  for (const place of places) {
+    const { topic } = placeParts(place)
+    const there = state.topics.get(topic)
+    if (there !== undefined && isRetained(there)) ids.add(topic)
+  }
+  return ids
 }
 
 function isExpired(topic: TopicState, bytes: number, maxLogTime: number, now: number): boolean {
@@ -120,16 +141,6 @@ export function livePlace(state: LogState, ranges: ReadonlyMap<number, Range>): 
 export function isLive(state: LogState, place: number, next: number): boolean {
   const topic = state.topics.get(Math.floor(place / 2048))
   return topic !== undefined && topic.earliest[place % 2048]! < next
-}
-
-/** Whether nothing left in the segment will ever go by itself: neither by retention, nor by the snapshot of a store. */
-export function isSettled(state: LogState, ranges: ReadonlyMap<number, Range>): boolean {
-  for (const [place, range] of ranges) {
-    const info = state.topics.get(Math.floor(place / 2048))?.info
-    const kept = info?.retentionMs === undefined && info?.retentionBytes === undefined
-    if ((!kept || info?.kind === 'changelog') && isLive(state, place, range.next)) return false
-  }
-  return true
 }
 
 export interface ArchiveCandidate {

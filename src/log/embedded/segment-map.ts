@@ -22,11 +22,13 @@ export const INDEX_HEADER = 96
 const CHUNK = 16 * 1024
 
 export interface Range {
-  /** First offset in the segment, and the one after its last. */
-  first: number
+  /** The offset after its last. */
   next: number
   bytes: number
 }
+
+/** Records appended within so much log time leave the newest segment together. */
+const AGE_MS = 10 * 60 * 1000
 
 export class SegmentMap {
   readonly id: SegmentId
@@ -51,6 +53,8 @@ export class SegmentMap {
   counts = new Uint32Array(64)
   lengths = new Uint32Array(64)
   kinds = new Uint32Array(64)
+  /** Sections up to `to`, all appended by log time `until`; only of frames that came through `add`. */
+  readonly ages: { readonly since: number; until: number; to: number }[] = []
   #ranges: Map<number, Range> | undefined
 
   constructor(id: SegmentId, prevHash: bigint) {
@@ -83,6 +87,11 @@ export class SegmentMap {
     this.maxTime = Math.max(this.maxTime, head.time)
     this.maxLogTime = Math.max(this.maxLogTime, head.logTime)
     this.#ranges = undefined
+    const age = this.ages.at(-1)
+    if (age !== undefined && head.logTime - age.since < AGE_MS) {
+      age.until = head.logTime
+      age.to = this.sections
+    } else this.ages.push({ since: head.logTime, until: head.logTime, to: this.sections })
   }
 
   addSection(section: MappedSection): void {
@@ -102,22 +111,28 @@ export class SegmentMap {
 
   /** What the segment holds of each place. */
   ranges(): ReadonlyMap<number, Range> {
-    if (this.#ranges !== undefined) return this.#ranges
+    return (this.#ranges ??= this.rangesOf(0, this.sections, () => true))
+  }
+
+  /** What sections `from` to `to` hold of each place, but for those that are not `live`. */
+  rangesOf(
+    from: number,
+    to: number,
+    live: (place: number, next: number) => boolean,
+  ): Map<number, Range> {
     const ranges = new Map<number, Range>()
-    for (let i = 0; i < this.sections; i++) {
-      const range = ranges.get(this.places[i]!)
-      if (range === undefined)
-        ranges.set(this.places[i]!, {
-          first: this.bases[i]!,
-          next: this.nexts[i]!,
-          bytes: this.lengths[i]!,
-        })
+    for (let i = from; i < to; i++) {
+      const place = this.places[i]!
+      const next = this.nexts[i]!
+      if (!live(place, next)) continue
+      const range = ranges.get(place)
+      if (range === undefined) ranges.set(place, { next, bytes: this.lengths[i]! })
       else {
-        range.next = this.nexts[i]!
+        range.next = next
         range.bytes += this.lengths[i]!
       }
     }
-    return (this.#ranges = ranges)
+    return ranges
   }
 
   #grow(): void {

@@ -77,8 +77,10 @@ export class Segments {
       if (!isMissing(error)) throw error
     }
     this.refresh()
-    for (const { baseLsn } of this.#ids) {
-      if (baseLsn <= tail.id.baseLsn || baseLsn === this.tailBase) continue
+    for (const { baseLsn, toLsn } of this.#ids) {
+      // An archive may begin before it and hold what came into it unseen by this thread.
+      const seen = toLsn === undefined ? baseLsn <= tail.id.baseLsn : toLsn <= tail.nextLsn
+      if (seen || baseLsn === this.tailBase) continue
       for (const [place, range] of this.map(baseLsn)?.ranges() ?? []) this.#note(place, range.next)
     }
   }
@@ -123,11 +125,21 @@ export class Segments {
     return this.#ids
   }
 
+  /** Closes files that are gone, because their space is free only then. A disk that does not let us look is left alone. */
+  letGo(): void {
+    try {
+      this.refresh()
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+    }
+  }
+
   refresh(): void {
     const { segmentBase, segmentEpoch } = this.#now
-    const ids = this.#disk
-      .list(this.#directory)
-      .map((entry) => parseFileName(entry.name))
+    const names = this.#disk.list(this.#directory).map((entry) => entry.name)
+    this.#closeAllBut(new Set(names))
+    const ids = names
+      .map((name) => parseFileName(name))
       .filter((id) => id !== undefined)
       .filter(
         ({ baseLsn: b, epoch }) => b < segmentBase || (b === segmentBase && epoch === segmentEpoch),
@@ -169,11 +181,6 @@ export class Segments {
   /** Lets go of a segment whose file turned out to be gone. */
   forget(base: number): void {
     this.#sealed.delete(base)
-    for (const [name, file] of this.#files) {
-      if (parseFileName(name)?.baseLsn !== base) continue
-      this.#files.delete(name)
-      file.close()
-    }
     this.refresh()
   }
 
@@ -184,8 +191,18 @@ export class Segments {
     this.#tail = undefined
   }
 
+  /** Undefined too where the map does not reach the segment's end: what it lacks may be just what is asked for. */
   #range(id: SegmentId, place: number): Range | undefined {
-    return this.map(id.baseLsn)?.ranges().get(place)
+    const map = this.map(id.baseLsn)
+    return map?.broken === undefined ? map?.ranges().get(place) : undefined
+  }
+
+  #closeAllBut(names: ReadonlySet<string>): void {
+    for (const [name, file] of this.#files) {
+      if (names.has(name)) continue
+      this.#files.delete(name)
+      file.close()
+    }
   }
 
   #find(base: number): SegmentId | undefined {

@@ -90,6 +90,16 @@ export function* readFile(disk: Disk, path: string, limit: number): Steps<Uint8A
   })
 }
 
+/** Bytes free where `path` is; undefined when the disk does not say. */
+export function freeBytes(disk: Disk, path: string): number | undefined {
+  try {
+    return disk.space(path).free
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    return undefined
+  }
+}
+
 /** Whether the error says that there is no room: the one kind of write error after which the log goes on. */
 export function isFull(error: unknown): boolean {
   return error instanceof DiskError && ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code)
