@@ -6,7 +6,7 @@ import { allPages, root } from './pages.ts'
 
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
   .filter((file) => /\.(ts|js)$/.test(file) && !/\.(test|suite|fixture|test-d)\.ts$/.test(file))
-  .filter((file) => file !== 'errors.ts')
+  .filter((file) => file !== 'errors.ts' && !file.startsWith('errors/'))
   .map((file) => readFileSync(join(root, 'src', file), 'utf8'))
 
 const codes = Object.keys(errorTable)
