@@ -10,10 +10,13 @@ export interface HttpMeter {
 export function httpMeter(app: FastifyInstance): HttpMeter {
   const answers: Record<string, number> = {}
   const latency = new LatencyMeter()
-  app.addHook('onResponse', (_request, reply, done) => {
+  app.addHook('onResponse', ({ query }, reply, done) => {
     const status = String(reply.statusCode)
     answers[status] = (answers[status] ?? 0) + 1
-    latency.record(reply.elapsedTime)
+    // Who follows a topic stays as long as it likes, which says nothing of how fast answers are.
+    const follows =
+      typeof query === 'object' && query !== null && 'follow' in query && query.follow === 'true'
+    if (!follows) latency.record(reply.elapsedTime)
     done()
   })
   return { facts: () => ({ answers, seconds: latency.seconds() }) }

@@ -278,7 +278,7 @@ export const metrics: readonly Metric[] = [
     type: 'gauge',
     unit: 'seconds',
     labels: ['percentile'],
-    help: 'Time from the request line to the end of the answer, since the start.',
+    help: 'Time from the request line to the end of the answer, since the start, without those who follow a topic.',
     samples: ({ http }) => quantiles(http.seconds, {}),
   },
   {

@@ -39,6 +39,8 @@ interface Slot {
   seen: BeatSeen | undefined
   state: WorkerStatus['state']
   ended: 'by-watchdog' | 'by-itself'
+  /** How long it may stand still where it is now. */
+  patienceMs: number
   error: unknown
   deaths: Death[]
   careful: readonly string[]
@@ -235,8 +237,8 @@ export class WorkerPool {
       const seen = phase === 'opening' ? undefined : slot.seen
       slot.seen = observeBeat(seen, count, passedMs)
       const { config } = this.#options
-      const patience = phase === 'starting' ? loadTimeout(config) : config.watchdogMs
-      if (slot.thread === undefined || slot.seen.stoodMs < patience) continue
+      slot.patienceMs = phase === 'starting' ? loadTimeout(config) : config.watchdogMs
+      if (slot.thread === undefined || slot.seen.stoodMs < slot.patienceMs) continue
       if (slot.ended === 'by-watchdog') continue
       slot.ended = 'by-watchdog'
       slot.seen = undefined
@@ -253,6 +255,7 @@ function newSlot(number: number): Slot {
     seen: undefined,
     state: 'starting',
     ended: 'by-itself',
+    patienceMs: 0,
     error: undefined,
     deaths: [],
     careful: [],
@@ -272,10 +275,7 @@ function deathError(slot: Slot, cause: DeathCause, config: EngineConfig): Millra
   const who = `Worker ${slot.number}`
   const options = { cause: slot.error }
   if (cause === 'stuck')
-    return new MillraceError(
-      'MR6006',
-      `${who} showed no progress for ${config.watchdogMs} ms${at}.`,
-    )
+    return new MillraceError('MR6006', `${who} showed no progress for ${slot.patienceMs} ms${at}.`)
   if (cause === 'out-of-memory') {
     return new MillraceError(
       'MR6007',
