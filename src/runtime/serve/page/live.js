@@ -42,14 +42,20 @@ function duration(ms) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`
 }
 
-/** @param {number} ms */
+/**
+ * The time of day, in UTC; of another day with its date.
+ * @param {number} ms
+ */
 function time(ms) {
-  return new Date(ms).toISOString().slice(11, 19)
+  const text = new Date(ms).toISOString()
+  const today = text.slice(0, 10) === new Date().toISOString().slice(0, 10)
+  return today ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 19)}`
 }
 
 /** @param {string} status */
 function tone(status) {
   if (status === 'running' || status === 'ready') return 'good'
+  if (status === 'finished') return 'quiet'
   return status === 'failed' || status === 'behind-retention' ? 'bad' : 'warn'
 }
 
@@ -189,7 +195,8 @@ function showLetters(letters) {
 function showState(message) {
   const ready = message.state === 'ready' && message.notReady.length === 0
   const state = byId('state')
-  state.textContent = ready ? 'running' : message.state
+  // An engine that is up may still have something that does not run.
+  state.textContent = ready ? 'running' : message.state === 'ready' ? 'not ready' : message.state
   state.className = `state ${ready ? 'good' : tone(message.state === 'failed' ? 'failed' : 'starting')}`
   byId('up').textContent = `version ${message.version}, up ${duration(message.upMs)}`
   const problem = byId('problem')
