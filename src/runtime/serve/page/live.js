@@ -42,13 +42,16 @@ function duration(ms) {
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`
 }
 
+/** The engine's clock, as its last message has it. */
+let now = 0
+
 /**
  * The time of day, in UTC; of another day with its date.
  * @param {number} ms
  */
 function time(ms) {
   const text = new Date(ms).toISOString()
-  const today = text.slice(0, 10) === new Date().toISOString().slice(0, 10)
+  const today = text.slice(0, 10) === new Date(now).toISOString().slice(0, 10)
   return today ? text.slice(11, 19) : `${text.slice(0, 10)} ${text.slice(11, 19)}`
 }
 
@@ -205,6 +208,7 @@ function showState(message) {
 }
 
 function show(message) {
+  now = message.at
   showState(message)
   showTotals(message.totals)
   showStages(message.stages)
