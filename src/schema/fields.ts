@@ -22,19 +22,21 @@ export function fieldsOf(schema: Json): Field {
 function fieldOf(schema: unknown, root: Json, open: ReadonlySet<unknown>): Field {
   if (!isJson(schema) || open.has(schema)) return unknownField
   const inside = new Set(open).add(schema)
-  if (typeof schema['$ref'] === 'string') return fieldOf(target(schema['$ref'], root), root, inside)
+  // What stands beside each other holds at once: an object with a choice has the fields of both.
+  const parts: Field[] = []
+  if (typeof schema['$ref'] === 'string')
+    parts.push(fieldOf(target(schema['$ref'], root), root, inside))
   for (const keyword of ['anyOf', 'oneOf']) {
     const branches = schema[keyword]
     if (Array.isArray(branches))
-      return union(branches.map((branch) => fieldOf(branch, root, inside)))
+      parts.push(union(branches.map((branch) => fieldOf(branch, root, inside))))
   }
-  if (Array.isArray(schema['allOf'])) {
-    const parts = schema['allOf'].map((part) => fieldOf(part, root, inside))
-    return intersection(
-      schema['properties'] === undefined ? parts : [...parts, own(schema, root, inside)],
-    )
-  }
-  return own(schema, root, inside)
+  if (Array.isArray(schema['allOf']))
+    parts.push(...schema['allOf'].map((part) => fieldOf(part, root, inside)))
+  if (parts.length === 0) return own(schema, root, inside)
+  const [only, ...more] =
+    schema['properties'] === undefined ? parts : [own(schema, root, inside), ...parts]
+  return more.length === 0 ? only! : intersection([only!, ...more])
 }
 
 function own(schema: Json, root: Json, open: ReadonlySet<unknown>): Field {
@@ -52,7 +54,8 @@ function own(schema: Json, root: Json, open: ReadonlySet<unknown>): Field {
 /** Other fields than those listed are said to be welcome. Where nothing is said they pass, but nobody means to read them. */
 function isOpen(schema: Json): boolean {
   const more = schema['additionalProperties']
-  return (more !== undefined && more !== false) || schema['patternProperties'] !== undefined
+  const words = ['patternProperties', 'if', 'dependentSchemas']
+  return (more !== undefined && more !== false) || words.some((word) => word in schema)
 }
 
 function typeOf(schema: Json): FieldType {
@@ -95,12 +98,17 @@ function union(branches: readonly Field[]): Field {
   return { type, optional: false, fields }
 }
 
+/** All of the parts hold; a field is optional where none of them needs it. */
 function intersection(parts: readonly Field[]): Field {
   const fields: Members = {}
   for (const part of parts) {
     if (part.fields === undefined)
       return { type: same(parts.map(({ type }) => type)) ?? 'unknown', optional: false }
-    Object.assign(fields, part.fields)
+    for (const [name, field] of Object.entries(part.fields)) {
+      const known = fields[name]
+      const optional = field.optional && known?.optional !== false
+      fields[name] = { ...(known === undefined ? field : intersection([known, field])), optional }
+    }
   }
   return { type: 'object', optional: false, fields }
 }

@@ -127,6 +127,50 @@ test('a record of anything has fields that nobody can list', () => {
   expect(root.fields!['labels']).toEqual({ type: 'object', optional: false })
 })
 
+test('fields of an object and of its choices are all fields of the event', () => {
+  const text = { type: 'string' } as const
+  const { root } = schemaOf({
+    type: 'object',
+    properties: { kind: text, at: text, inner: { type: 'object', properties: { a: text } } },
+    required: ['kind', 'at'],
+    anyOf: [
+      {
+        properties: { kind: { const: 'x' }, x: { type: 'number' } },
+        required: ['x'],
+      },
+      {
+        properties: { kind: { const: 'y' }, inner: { type: 'object', properties: { b: text } } },
+      },
+    ],
+  } as const)
+  expect(root).toEqual({
+    type: 'object',
+    optional: false,
+    fields: {
+      kind: { type: 'string', optional: false },
+      at: { type: 'string', optional: false },
+      x: { type: 'number', optional: true },
+      inner: {
+        type: 'object',
+        optional: true,
+        fields: {
+          a: { type: 'string', optional: true },
+          b: { type: 'string', optional: true },
+        },
+      },
+    },
+  })
+})
+
+test.each([
+  ['that depend on a condition', { if: { properties: { kind: { const: 'x' } } }, then: {} }],
+  ['that depend on others', { dependentSchemas: { kind: { required: ['x'] } } }],
+  ['that a choice does not list', { anyOf: [{ required: ['kind'] }, { required: ['x'] }] }],
+])('nobody can list fields %s', (_, more) => {
+  const properties = { kind: { type: 'string' } }
+  expect(schemaOf({ type: 'object', properties, ...more }).root.fields).toBeUndefined()
+})
+
 test('a schema that contains itself has fields too', () => {
   const Node = Type.Object({ id: Type.String(), kids: Type.Array(Type.Ref('Node')) })
   const schema = schemaOf(Type.Cyclic({ Node }, 'Node'))
