@@ -5,7 +5,6 @@ import type { Env } from '../core/env/env.ts'
 import { portOf } from '../core/port.ts'
 import { MillraceError } from '../errors.ts'
 import { LogClient } from '../log/embedded/index.ts'
-import type { Log } from '../log/log.ts'
 import type { Logger } from '../observe/logger.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { MergedPlan } from '../plan/merge.ts'
@@ -52,7 +51,7 @@ const shownPaused = 100
  */
 export class Engine {
   readonly inputs: EngineInputs
-  readonly log: Log
+  readonly log: LogClient
   readonly plans: readonly Plan[]
   readonly merged: MergedPlan
   readonly assignment: Assignment
@@ -100,7 +99,7 @@ export class Engine {
   private constructor(
     inputs: EngineInputs,
     host: LogHost,
-    log: Log,
+    log: LogClient,
     admitted: Admitted,
     paused: Paused,
   ) {
@@ -208,13 +207,13 @@ export class Engine {
       pipelines,
       workers,
       paused: this.steering.paused,
-      notReady: notReadyReasons(pipelines, workers, []),
+      notReady: notReadyReasons(pipelines, workers, [], this.log.full),
     }
   }
 
   /** What keeps it from being ready, with the tasks as they stand. */
   notReady(tasks: readonly TaskReport[]): string[] {
-    return notReadyReasons(this.#pipelines(), this.pool.status(), tasks)
+    return notReadyReasons(this.#pipelines(), this.pool.status(), tasks, this.log.full)
   }
 
   #pipelines(): PipelineStatus[] {

@@ -37,9 +37,12 @@ const task = {
 const error = { code: 'MR4001', kind: 'data', message: 'because', details: {} } as const
 
 describe('readiness', () => {
-  it('has no reasons while everything runs, also a sink that is retrying or paused by an operator', () => {
+  it('has none while everything runs and there is space, also a sink that is retrying or paused by an operator', () => {
     const tasks = [task, { ...task, status: 'retrying' }, { ...task, status: 'paused' }] as const
     expect(notReadyReasons([running], [worker], tasks)).toEqual([])
+    expect(notReadyReasons([running], [worker], tasks, true)).toEqual([
+      'The disk is full: the log takes no records',
+    ])
   })
 
   it('names each pipeline, worker and task that does not, with its cause', () => {

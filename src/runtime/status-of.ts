@@ -6,8 +6,10 @@ export function notReadyReasons(
   pipelines: readonly PipelineStatus[],
   workers: readonly WorkerStatus[],
   reports: readonly TaskReport[],
+  full = false,
 ): string[] {
   const reasons: string[] = []
+  if (full) reasons.push('The disk is full: the log takes no records')
   for (const { name, state, error } of pipelines) {
     if (state === 'failed')
       reasons.push(`Pipeline ${name} does not run: ${error?.message ?? 'it failed'}`)

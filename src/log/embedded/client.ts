@@ -80,6 +80,11 @@ export class LogClient implements Log {
     })
   }
 
+  /** Whether the log takes no records for want of space. */
+  get full(): boolean {
+    return this.#end.full
+  }
+
   async open(owner: string): Promise<Writer> {
     const opened = (await this.#call({ method: 'open', owner })) as {
       readonly id: number

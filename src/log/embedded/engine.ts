@@ -48,8 +48,6 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #lock: DiskLock
   #failure: MillraceError | undefined
-  /** Read-only for want of space; leaves that state by itself. */
-  #full = false
   #checkedAt = -Infinity
 
   constructor(
@@ -74,10 +72,10 @@ export class Engine {
   *commit(requests: readonly CommitRequest[]): Steps<readonly CommitAnswer[]> {
     const failure = this.#failure
     if (failure !== undefined) return requests.map(() => ({ outcome: 'refused', error: failure }))
-    this.#checkSpace()
+    this.checkSpace()
     const nexts = new Map<number, number>()
     const plans = requests.map((request) =>
-      this.#full && request.appends ? this.#fullError() : planCommit(this.state, nexts, request),
+      this.end.full && request.appends ? this.#fullError() : planCommit(this.state, nexts, request),
     )
     const planned = plans.filter((plan): plan is PlannedCommit => !(plan instanceof MillraceError))
     const group = this.state.group + 1
@@ -117,6 +115,7 @@ export class Engine {
 
   /** Writes the first frame of this epoch. Without space the log opens all the same, read-only for now. */
   *announce(): Steps<void> {
+    this.checkSpace()
     try {
       yield* this.change([{ type: 'epoch', epoch: this.log.epoch }])
     } catch (error) {
@@ -209,7 +208,7 @@ export class Engine {
     try {
       const heads = yield* this.log.append(frames)
       if (heads !== 'full') return heads
-      this.#full = true
+      this.end.full = true
       return this.#fullError()
     } catch (error) {
       return this.#poison(error)
@@ -236,15 +235,16 @@ export class Engine {
     return new MillraceError('MR2007', what, { details: { directory, free, needed } })
   }
 
-  #checkSpace(): void {
+  /** Enters and leaves the state in which only positions are committed. Looks at the disk at most so often. */
+  checkSpace(): void {
     const now = this.#env.clock.monotonic()
-    if (!this.#full && now - this.#checkedAt < SPACE_CHECK_MS) return
+    if (!this.end.full && now - this.#checkedAt < SPACE_CHECK_MS) return
     this.#checkedAt = now
     const { low, high } = this.#options.reserve
     const free = freeBytes(this.#env.disk, this.log.directory)
     // Not knowing it is no reason to stop: a write that finds no space says so.
     if (free === undefined) return
-    if (free < low) this.#full = true
-    else if (free >= high) this.#full = false
+    if (free < low) this.end.full = true
+    else if (free >= high) this.end.full = false
   }
 }

@@ -125,15 +125,22 @@ describe('a full disk', () => {
       const log = await openEmbeddedLog({ env: sim.env('engine'), directory: 'data' })
       await log.topics.create(topic('a'))
       const writer = await log.open('w')
+      const client = await log.connect()
+      expect(client.full).toBe(false)
       sim.disk().capacityBytes = sim.disk().usedBytes + 123
       writer.append('a', 0, blockOf(['x']), 1)
       const result = await writer.commit()
       if (result.outcome !== 'refused') throw new Error(result.outcome)
+      expect(client.full).toBe(true)
       // By default 5 % of the disk, and half as much again.
       expect(result.error.details).toEqual({ directory: 'data', free: 123, needed: 75_000 })
       expect(result.error.message).toContain(
         'There are 123 bytes free for data; the log takes records again from 75000 on.',
       )
+      // Noticed although nobody commits.
+      sim.disk().capacityBytes = 2 ** 40
+      await log.host.retain()
+      expect(client.full).toBe(false)
     })
   })
 

@@ -236,6 +236,7 @@ export class LogHost {
 
   async #retain(): Promise<void> {
     if (this.engine.failure !== undefined) return
+    this.engine.checkSpace()
     if (!this.#advanced()) return
     const before = this.engine.log.sealed
     const moved = await this.#drive(this.#retention.run())

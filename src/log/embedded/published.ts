@@ -16,12 +16,23 @@ const BYTES = 40
 export class PublishedEnd {
   readonly shared: SharedArrayBuffer
   readonly #sequence: Int32Array
+  readonly #full: Int32Array
   readonly #values: Float64Array
 
   constructor(shared: SharedArrayBuffer = new SharedArrayBuffer(BYTES)) {
     this.shared = shared
     this.#sequence = new Int32Array(shared, 0, 1)
+    this.#full = new Int32Array(shared, 4, 1)
     this.#values = new Float64Array(shared, 8, 4)
+  }
+
+  /** Whether the log takes no records for want of space; it may be some seconds since somebody looked. */
+  get full(): boolean {
+    return Atomics.load(this.#full, 0) === 1
+  }
+
+  set full(full: boolean) {
+    Atomics.store(this.#full, 0, full ? 1 : 0)
   }
 
   write(p: Published): void {
