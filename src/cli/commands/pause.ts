@@ -33,7 +33,8 @@ export function addPause(root: Command, { output }: Surroundings): void {
       .addHelpText('after', `\nExample:\n  $ millrace ${action} shop/sqlite-orders`)
       .action(async (target, options) => {
         const path = `/admin/${action}`
-        const answer = await engineClient(resolve(options.dataDir)).call('POST', path, { target })
+        const call = engineClient(resolve(options.dataDir)).call('POST', path, { target })
+        const answer = await output.progress('Waiting for the workers', call)
         if (options.json === true) return output.json(answer)
         // The engine is this very program: its answers are as the type says.
         const steered = answer as Steered
