@@ -299,6 +299,20 @@ describe('overload and failure', () => {
     })
   })
 
+  test('what is in a commit when it stops is not said to be refused, nor counted', async () => {
+    const world = await begun()
+    await world.stop()
+    const runner = world.runner!
+    await world.until(runner.open())
+    const decided = runner.submit(0, ndjson([event('a')]))
+    const queued = runner.submit(0, ndjson([event('b')]))
+    runner.step({ rows: 1, bytes: 1_000 })
+    expect(runner.report()[0]!.counters).toMatchObject({ read: 0, emitted: 0 })
+    void runner.close()
+    const answers = [readAnswer(await decided), readAnswer(await queued)]
+    expect(answers.map(({ error }) => error?.code)).toEqual(['MR1042', 'MR1041'])
+  })
+
   test('the counters are those of what is stored, also after a kill', async () => {
     const world = await begun()
     await world.send(ndjson([event('a'), event('b'), '{']), 3)

@@ -163,7 +163,7 @@ test('fields of an object and of its choices are all fields of the event', () =>
 })
 
 test.each([
-  ['that depend on a condition', { if: { properties: { kind: { const: 'x' } } }, then: {} }],
+  ['that depend on a condition', { if: { properties: { kind: { const: 'x' } } }, else: {} }],
   ['that depend on others', { dependentSchemas: { kind: { required: ['x'] } } }],
   ['that a choice does not list', { anyOf: [{ required: ['kind'] }, { required: ['x'] }] }],
 ])('nobody can list fields %s', (_, more) => {
