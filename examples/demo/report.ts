@@ -26,7 +26,7 @@ export function printReport(report: DemoReport, json: boolean): void {
   }
   const { producer, actions, stages } = report.books
   const row = (label: string, value: number | string, note = ''): string =>
-    `  ${label.padEnd(34)}${(typeof value === 'number' ? value.toLocaleString('en') : value).padStart(12)}  ${note}`
+    `  ${label.padEnd(34)}${(typeof value === 'number' ? value.toLocaleString('en') : value).padStart(12)}  ${note}`.trimEnd()
   const lines = [
     '',
     'Ledger of the producer (its own count)',
