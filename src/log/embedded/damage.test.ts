@@ -342,6 +342,8 @@ test('damage that cuts a walk short is met by readers that begin behind it in th
     if (end.result === 'corrupt') expect(blocks).toEqual([])
     else expect([end.result, blocks.length]).toEqual(['caught-up', COMMITS - offset])
   }
+  const later = inSimulation(sim, log.topics.offsetAt('a', 0, Infinity))
+  await expect(later).rejects.toMatchObject({ code: 'MR2005' })
 })
 
 test('a directory opened for reading alone shows the same and is not changed, with or without an engine', async () => {

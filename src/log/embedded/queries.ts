@@ -2,6 +2,7 @@
 import { MillraceError } from '../../errors.ts'
 import type { PartitionOffsets, Position, ReadFrom, TopicInfo } from '../log.ts'
 import { checkPartition, topicNamed } from './catalog.ts'
+import { fileName } from './format.ts'
 import type { Place } from './reader.ts'
 import type { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
@@ -59,11 +60,14 @@ export function findOffsetAt(
   const first = ids.findIndex((id) => id.baseLsn === segments.locate(place, earliest))
   for (const { baseLsn } of ids.slice(Math.max(0, first))) {
     const map = segments.map(baseLsn)
-    if (map === undefined || map.maxTime < timeMs) continue
+    if (map === undefined || (map.broken === undefined && map.maxTime < timeMs)) continue
     for (let i = 0; i < map.sections; i++) {
       if (map.places[i] !== place || map.nexts[i]! <= earliest) continue
       if (map.times[i]! >= timeMs) return Math.max(map.bases[i]!, earliest)
     }
+    // What lies behind the damage may be just what is asked for.
+    if (map.broken !== undefined)
+      throw new MillraceError('MR2005', `In ${fileName(map.id)} at byte ${map.end}: ${map.broken}.`)
   }
   return next
 }
