@@ -24,6 +24,8 @@ class ScriptedLog {
   readonly commits: { bytes: number; at: number; owners: string[] }[] = []
   endings: Ending[] = []
   opened = 0
+  /** What the next openings end with. */
+  refusals: MillraceError[] = []
   /** Sections that each value takes; a commit of more than a log takes is refused. */
   sectionsEach = 1
   readonly #env: SimulatedEnv
@@ -33,6 +35,8 @@ class ScriptedLog {
   }
 
   open(owner: string): Promise<Writer> {
+    const refusal = this.refusals.shift()
+    if (refusal !== undefined) return Promise.reject(refusal)
     const epoch = ++this.opened
     const { sectionsEach } = this
     let staged: { group: string; value: number; bytes: number }[] = []
@@ -406,6 +410,15 @@ describe('a worker', () => {
     expect(runner.resets).toEqual(Array.from({ length: 5 }, () => 'MR2007'))
     // 50, 100, 200, 400 and 800 ms: rising pauses, not a busy loop.
     expect(log.commits[0]!.at).toBeGreaterThan(1_500)
+  })
+
+  test('opens a log again that could not be opened, and does not take that for a full disk', async () => {
+    const { env, log, phases, run } = newWorld()
+    log.refusals = [unknown, unknown, unknown]
+    await run([new Counter(log, env, 'a/s', [{ at: 0, target: 3 }])], 60_000)
+    expect(log.done.get('a/s')).toEqual([1, 2, 3])
+    expect(phases).not.toContain('disk full')
+    expect(log.commits[0]!.at).toBeGreaterThan(100)
   })
 
   test('commits at the interval while there is more to read', async () => {

@@ -178,7 +178,8 @@ export class WorkerLoop {
       this.#writer = await this.#options.log.open(this.#options.owner)
     } catch (error) {
       const cause = asMillraceError(error)
-      if (cause.kind === 'unavailable') return { next: 'reset', cause, full: true }
+      if (cause.kind === 'unavailable')
+        return { next: 'reset', cause, full: cause.code === 'MR2007' }
       return {
         next: 'end',
         end: { why: cause.kind === 'fenced' ? 'fenced' : 'closed', error: cause },
