@@ -153,13 +153,17 @@ export class Aggregate implements Operator {
     const task = this.#tasks[index]
     if (task === undefined || to <= task.applied) return undefined
     const { sizeMs, latenessMs, emit } = this.#spec
-    const due = [...task.starts].filter((start) => start + sizeMs <= to).toSorted((a, b) => a - b)
+    const expiresAt = (start: number): boolean => start + sizeMs + latenessMs <= to
+    const closesAt = (start: number): boolean =>
+      emit === 'close' && start + sizeMs <= to && start + sizeMs > task.applied
+    // With a long lateness most of them have closed and wait for nothing but their end.
+    const due: number[] = []
+    for (const start of task.starts) if (expiresAt(start) || closesAt(start)) due.push(start)
     this.#emitter.begin(index, task.applied - this.shiftMs)
     let last = after ?? ''
-    for (const start of due) {
-      const expires = start + sizeMs + latenessMs <= to
-      const closes = emit === 'close' && start + sizeMs > task.applied
-      if (!closes && !expires) continue
+    for (const start of due.toSorted((a, b) => a - b)) {
+      const expires = expiresAt(start)
+      const closes = closesAt(start)
       const prefix = startPrefix(start)
       // What lies before was emitted already, and let go where it expires.
       const from = after === undefined || after < prefix ? prefix : `${after}\0`
