@@ -43,7 +43,7 @@ export interface EngineInputs {
 
 const stopGraceMs = 10_000
 /** Tasks that one line of the log names. */
-const shownPaused = 100
+const shownPaused = 16
 
 /**
  * The supervisor: starts the threads in order, keeps the workers alive, and ends everything when the log does. It serves
@@ -184,8 +184,9 @@ export class Engine {
     logger.info({ url, pipelines }, `Started at ${url}.`)
     const { paused } = this.steering
     if (paused.length > 0) {
-      const what = `${paused.length} tasks are paused since before the start, ${paused[0]} among them.`
-      logger.warn({ paused: paused.slice(0, shownPaused) }, what)
+      const more = paused.length > shownPaused ? ` and ${paused.length - shownPaused} more` : ''
+      const names = `${paused.slice(0, shownPaused).join(', ')}${more}`
+      logger.warn({}, `Still paused, since before this start: ${names}. See \`millrace resume\`.`)
     }
   }
 
