@@ -113,9 +113,8 @@ export type CommitResult =
 export interface Writer {
   readonly owner: string
   readonly epoch: number
-  /** Bytes staged since the last commit. */
+  /** What was staged since the last commit: bytes, and calls of `append`, `control` and `state` (`limits.commitSections`). */
   readonly stagedBytes: number
-  /** Calls of `append`, `control` and `state` since then; a commit takes fewer than `limits.commitSections`. */
   readonly stagedSections: number
   /** Stages a block made by BlockBuilder; the bytes are copied. */
   append(topic: string, partition: number, block: Uint8Array, count: number): void
