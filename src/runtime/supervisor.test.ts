@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { causeOf, observeBeat, remembered, restartAfter } from './supervisor.ts'
+import { MillraceError } from '../errors.ts'
+import { causeOf, deathError, observeBeat, remembered, restartAfter } from './supervisor.ts'
 import type { Death } from './supervisor.ts'
 
 const death = (at: number, more: Partial<Death> = {}): Death => ({
@@ -66,5 +67,34 @@ describe('causeOf', () => {
     ).toBe('out-of-memory')
     expect(causeOf(new Error('x'), 'by-itself')).toBe('error')
     expect(causeOf(undefined, 'by-itself')).toBe('exit')
+  })
+})
+
+describe('deathError', () => {
+  const facts = {
+    worker: 1,
+    error: undefined,
+    task: 'p/main/2',
+    offset: 7,
+    patienceMs: 500,
+    workerMemoryMb: 64,
+  }
+  const said = (error: unknown, cause = causeOf(error, 'by-itself')): string =>
+    deathError({ ...facts, error, cause }).message
+
+  it('names worker, place and limit', () => {
+    expect(said(undefined, 'stuck')).toMatch(
+      /^MR6006: Worker 1 showed no progress for 500 ms at p\/main\/2, offset 7\./,
+    )
+    expect(said(undefined, 'out-of-memory')).toMatch(/^MR6007: .* more than 64 MiB of heap at p/)
+    const nowhere = { ...facts, task: undefined, offset: undefined, cause: 'exit' } as const
+    expect(deathError(nowhere).message).toContain('ended by itself; user code called process.exit.')
+  })
+
+  it('blames user code for no end that has another cause', () => {
+    const gone = new MillraceError('MR2011', 'There is no topic "x".')
+    expect(said(gone)).toMatch(/^MR6005: Worker 1 failed with "MR2011: There is no topic "x"\./)
+    expect(said(new TypeError('x is not a function'))).toContain('"TypeError: x is not a function"')
+    expect(said(undefined)).toContain('process.exit')
   })
 })

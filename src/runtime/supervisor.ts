@@ -1,6 +1,7 @@
 /**
  * What to do about a worker that died or does not move. Pure: facts in, a named decision out; worker-pool.ts acts.
  */
+import { MillraceError } from '../errors.ts'
 
 export type DeathCause = 'error' | 'exit' | 'out-of-memory' | 'stuck'
 
@@ -74,4 +75,42 @@ export function causeOf(error: unknown, ended: 'by-watchdog' | 'by-itself'): Dea
   const code =
     typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
   return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'out-of-memory' : 'error'
+}
+
+export interface DeathFacts extends Pick<Death, 'cause' | 'task' | 'offset'> {
+  readonly worker: number
+  /** What its thread failed with, or what it said that it ends for. */
+  readonly error: unknown
+  readonly patienceMs: number
+  readonly workerMemoryMb: number
+}
+
+/** What people are told about a worker that died. */
+export function deathError(facts: DeathFacts): MillraceError {
+  const { cause, task, offset, error } = facts
+  const place = offset === undefined ? task : `${task}, offset ${offset}`
+  const at = task === undefined ? '' : ` at ${place}`
+  const who = `Worker ${facts.worker}`
+  switch (cause) {
+    case 'stuck':
+      return new MillraceError(
+        'MR6006',
+        `${who} showed no progress for ${facts.patienceMs} ms${at}.`,
+      )
+    case 'out-of-memory': {
+      const what = `${who} needed more than ${facts.workerMemoryMb} MiB of heap${at}.`
+      return new MillraceError('MR6007', what, { cause: error })
+    }
+    case 'exit':
+      return new MillraceError(
+        'MR6005',
+        `${who} ended by itself${at}; user code called process.exit.`,
+      )
+    case 'error': {
+      const ours = error instanceof MillraceError
+      const name = error instanceof Error && !ours ? `${error.name}: ` : ''
+      const text = error instanceof Error ? `${name}${error.message}` : String(error)
+      return new MillraceError('MR6005', `${who} failed with "${text}"${at}.`, { cause: error })
+    }
+  }
 }

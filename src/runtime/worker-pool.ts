@@ -6,8 +6,8 @@ import type { Assignment } from './assignment.ts'
 import type { EngineConfig } from './config.ts'
 import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
 import type { WorkerStatus } from './status.ts'
-import { causeOf, observeBeat, remembered, restartAfter } from './supervisor.ts'
-import type { BeatSeen, Death, DeathCause, Restart } from './supervisor.ts'
+import { causeOf, deathError, observeBeat, remembered, restartAfter } from './supervisor.ts'
+import type { BeatSeen, Death, Restart } from './supervisor.ts'
 import { cacheDirOf, spawnThread } from './threads.ts'
 
 export interface PoolOptions {
@@ -189,7 +189,8 @@ export class WorkerPool {
       return
     }
     const now = this.#options.env.clock.monotonic()
-    const cause = causeOf(slot.error, slot.ended)
+    const { error, patienceMs } = slot
+    const cause = causeOf(error, slot.ended)
     const { task, offset } = readBeat(slot.beat)
     const careful = task !== undefined && slot.careful.includes(task)
     slot.deaths = [...remembered(slot.deaths, now), { at: now, cause, task, offset, careful }]
@@ -198,7 +199,16 @@ export class WorkerPool {
     if (restart.skip !== undefined) slot.skip = [...slot.skip, restart.skip]
     slot.restarts++
     slot.state = 'waiting'
-    slot.lastError = deathError(slot, cause, this.#options.config)
+    const { workerMemoryMb } = this.#options.config
+    slot.lastError = deathError({
+      worker: slot.number,
+      cause,
+      error,
+      task,
+      offset,
+      patienceMs,
+      workerMemoryMb,
+    })
     this.#options.onDeath(slot.number, slot.lastError, restart)
     slot.cancelRestart = this.#options.env.timers.after(restart.inMs, () => this.#spawn(slot))
   }
@@ -266,30 +276,4 @@ function newSlot(number: number): Slot {
     renewing: false,
     gone: undefined,
   }
-}
-
-function deathError(slot: Slot, cause: DeathCause, config: EngineConfig): MillraceError {
-  const { task, offset } = readBeat(slot.beat)
-  const at =
-    task === undefined ? '' : ` at ${task}${offset === undefined ? '' : `, offset ${offset}`}`
-  const who = `Worker ${slot.number}`
-  const options = { cause: slot.error }
-  if (cause === 'stuck')
-    return new MillraceError('MR6006', `${who} showed no progress for ${slot.patienceMs} ms${at}.`)
-  if (cause === 'out-of-memory') {
-    return new MillraceError(
-      'MR6007',
-      `${who} needed more than ${config.workerMemoryMb} MiB of heap${at}.`,
-      options,
-    )
-  }
-  if (cause === 'exit')
-    return new MillraceError(
-      'MR6005',
-      `${who} ended by itself${at}; user code called process.exit.`,
-    )
-  const { error } = slot
-  const name = error instanceof Error && !(error instanceof MillraceError) ? `${error.name}: ` : ''
-  const text = error instanceof Error ? `${name}${error.message}` : String(error)
-  return new MillraceError('MR6005', `${who} failed with "${text}"${at}.`, options)
 }
