@@ -5,7 +5,6 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['millrace-source'] } },
   test: {
     include: ['src/**/*.test.ts', 'tests/**/*.test.ts'],
-    passWithNoTests: true,
     testTimeout: 20_000,
     setupFiles: ['tests/support/fast-check.ts'],
   },

@@ -43,6 +43,7 @@ const engine = new EngineProcess(
     DEMO_WEBHOOK_SECRET: 'bench',
   },
 )
+engine.endWithUs(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }))
 
 try {
   await engine.start()

@@ -65,6 +65,17 @@ export class EngineProcess {
     await ended
   }
 
+  /** An interrupted script must not leave it behind: it is a process of its own. */
+  endWithUs(cleanUp: () => void): void {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => {
+        void this.end('SIGKILL')
+        cleanUp()
+        process.exit(130)
+      })
+    }
+  }
+
   async get<T>(path: string): Promise<T> {
     const answer = await fetch(this.url + path, { signal: AbortSignal.timeout(10_000) })
     if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`)

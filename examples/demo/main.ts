@@ -43,15 +43,10 @@ const engine = new EngineProcess(
   },
 )
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => {
-    // It is a process of its own: nobody else would end it.
-    view.end()
-    void engine.end('SIGKILL')
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
-    process.exit(130)
-  })
-}
+engine.endWithUs(() => {
+  view.end()
+  rmSync(directory, { recursive: true, force: true, maxRetries: 10 })
+})
 
 let agrees = false
 try {

@@ -9,9 +9,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { parseArgs } from 'node:util'
 import { EngineProcess, freePort } from '../../examples/demo/engine.ts'
 import { Lane } from '../../examples/demo/lane.ts'
+import { numbers } from '../support/numbers.ts'
 import { Ledger, type Sent } from './ledger.ts'
 import { openCommit } from './open-commit.ts'
 import { readTopic } from './read-topic.ts'
@@ -24,15 +24,11 @@ const BATCH = 40
 const KILLS_FOR_SHARES = 100
 const OPEN_COMMITS_AT_LEAST = 0.2
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: 'string', default: '500' },
-    'check-every': { type: 'string', default: '100' },
-    'serves-within': { type: 'string', default: 'Infinity' },
-  },
-})
-const kills = Number(values.kills)
-const checkEvery = Number(values['check-every'])
+const usage = 'npm run kill -- [--kills COUNT] [--check-every KILLS] [--serves-within MILLISECONDS]'
+const given = numbers(usage, ['kills', 'check-every', 'serves-within'])
+const kills = given.kills ?? 500
+const checkEvery = given['check-every'] ?? 100
+const servesWithin = given['serves-within'] ?? Infinity
 
 const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
 const dataDir = join(directory, 'data')
@@ -40,6 +36,7 @@ const database = join(directory, 'kill.sqlite')
 const engine = new EngineProcess(await freePort(), 'tests/crash/pipeline.ts', dataDir, {
   KILL_DATABASE: database,
 })
+engine.endWithUs(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }))
 const ledger = new Ledger()
 const problems: string[] = []
 const serveMs: number[] = []
@@ -73,7 +70,6 @@ try {
 }
 
 const slowest = Math.max(0, ...serveMs)
-const servesWithin = Number(values['serves-within'])
 if (slowest > servesWithin) {
   problems.push(`one restart served after ${Math.round(slowest)} ms; the limit is ${servesWithin}`)
 }

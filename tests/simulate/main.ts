@@ -7,33 +7,15 @@
  *
  * Exit status 1 when a promise broke; the last line says how it went.
  */
-import { parseArgs } from 'node:util'
+import { numbers } from '../support/numbers.ts'
 import { runSeed } from './run.ts'
 import type { RunResult } from './run.ts'
 
-const options = {
-  seed: { type: 'string' },
-  seeds: { type: 'string' },
-  from: { type: 'string' },
-  minutes: { type: 'string' },
-} as const
-
-function number(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  const value = Number(text)
-  if (Number.isFinite(value) && value >= 0) return value
-  console.error(`--${name} takes a number; got "${text}".`)
-  process.exit(2)
-}
-
-const { values } = parseArgs({ options, strict: true })
-const seed = number('seed', values.seed)
-const minutes = number('minutes', values.minutes)
-const from = seed ?? number('from', values.from) ?? 1
-const seeds =
-  seed === undefined
-    ? (number('seeds', values.seeds) ?? (minutes === undefined ? 100 : Infinity))
-    : 1
+const usage = 'npm run sim -- [--seed N | --seeds COUNT --from N | --minutes COUNT --from N]'
+const given = numbers(usage, ['seed', 'seeds', 'from', 'minutes'])
+const { seed, minutes } = given
+const from = seed ?? given.from ?? 1
+const seeds = seed === undefined ? (given.seeds ?? (minutes === undefined ? 100 : Infinity)) : 1
 const until = minutes === undefined ? Infinity : performance.now() + minutes * 60_000
 
 const sum = {
