@@ -310,6 +310,6 @@ test('a log thread that ends leaves commits unknown and refuses the rest', () =>
     expect(await committing).toMatchObject({ outcome: 'unknown' })
     await expect(client.positions('g')).rejects.toMatchObject({ code: 'MR2009' })
     expect((await writer.commit()).outcome).toBe('refused')
-    await log.host.stop()
+    await Promise.all([log.host.stop(), log.host.stop()])
     expect(await put('after')).toMatchObject({ outcome: 'refused', error: { code: 'MR2009' } })
   }))

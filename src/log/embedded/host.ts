@@ -59,7 +59,7 @@ export class LogHost {
   readonly #clients = new Set<Client>()
   readonly #queue: Job[] = []
   #running = false
-  #stopped = false
+  #stopping: Promise<void> | undefined
   #cancelCheck: () => void = () => {}
   #failed = false
 
@@ -85,14 +85,12 @@ export class LogHost {
   }
 
   /** Commits what waits, then lets go of the directory. Requests that come later are refused. */
-  async stop(): Promise<void> {
-    if (this.#stopped) return
+  stop(): Promise<void> {
     this.#cancelCheck()
-    await this.#enqueueOther(async () => {
-      this.#stopped = true
+    return (this.#stopping ??= this.#enqueueOther(async () => {
       await this.#drive(this.engine.close())
       this.#segments.close()
-    })
+    }))
   }
 
   /** Looks now for what retention may remove; it also does so by itself, every `retentionCheckMs`. */
@@ -262,7 +260,7 @@ export class LogHost {
           if (!(error instanceof MillraceError)) this.#fail(error)
         })
         .then(() => {
-          if (!this.#stopped) this.#scheduleRetention()
+          if (this.#stopping === undefined) this.#scheduleRetention()
         })
     })
   }
