@@ -149,6 +149,11 @@ export class FileReader implements SourceReader {
 
   #resume(position: FilePosition): Current | undefined {
     const files = generations(this.#disk, this.#path)
+    if (files.length === 0) {
+      // It may come back; another one in its place is told from it then.
+      const what = `There is no file ${this.#path}, which was read to byte ${position.offset}.`
+      throw new MillraceError('MR1060', what)
+    }
     // The same file first; then one with the same beginning, for files that were copied back.
     const order = [
       ...files.filter((f) => f.inode === position.inode),
