@@ -312,7 +312,7 @@ test('space is given back where there is none left to write that down', () =>
     expect(drain(await r.log.reader([from])).blocks).toHaveLength(5)
   }))
 
-test('a pass looks only into segments of which something may go', () =>
+test('a pass looks only into segments of which something may go, and into a few at once', () =>
   rig(async (r) => {
     await r.log.topics.create(kept('long', { retentionMs: 1000 * HOUR }))
     await r.log.topics.create(kept('short', { retentionMs: HOUR }))
@@ -323,19 +323,22 @@ test('a pass looks only into segments of which something may go', () =>
       await r.sleep(HOUR)
     }
     await r.sleep(2 * HOUR)
-    const reads = async (): Promise<number> => {
+    const reads = async (passes: number): Promise<number> => {
       let count = 0
       r.sim.disk().hook = (operation, path) => {
         if (operation === 'open' && path.endsWith('.idx')) count++
         return undefined
       }
-      for (let i = 0; i < 10; i++) await r.log.host.retain()
+      for (let i = 0; i < passes; i++) await r.log.host.retain()
       r.sim.disk().hook = undefined
       return count
     }
     expect(await r.earliest('short')).toBeGreaterThan(50)
-    expect(r.segments().length).toBeGreaterThan(20)
-    expect(await reads()).toBeLessThan(100)
+    expect(r.segments().length).toBeGreaterThan(70)
+    expect(await reads(10)).toBeLessThan(100)
+    await r.reopen()
+    expect(await reads(1)).toBeLessThan(50)
+    expect(await reads(9)).toBeGreaterThan(20)
   }))
 
 test('what cannot be read is left where it is, and the log goes on', () =>
