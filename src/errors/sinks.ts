@@ -18,7 +18,7 @@ export const sinkErrors = {
     kind: 'fenced',
     title: 'A newer owner writes to this sink',
     advice:
-      'Nothing is lost: the newer owner goes on. Resume the task if there is no other owner any more.',
+      'Nothing is lost: the newer owner goes on. Where there is none, the data directory is an older copy: put the newer one back, or delete the stored position and resume the sink.',
   },
   MR5004: {
     kind: 'data',

@@ -8,8 +8,8 @@ import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log, Writer } from '../log/log.ts'
 import { MemoryStore } from '../state/memory.ts'
-import { restoreFromChangelog } from '../state/restore.ts'
-import type { Restorable } from '../state/restore.ts'
+import { restoreStores } from '../state/restore.ts'
+import type { RestoreTarget } from '../state/restore.ts'
 import type { Store } from '../state/store.ts'
 import { BodyReader } from './ingest-body.ts'
 import type { EventRules } from './ingest-event.ts'
@@ -36,8 +36,8 @@ export interface PushIngestOptions {
   readonly sessions: string
   /** Shared by all push ingests of a worker. */
   readonly queue: IngestQueue
-  /** Brings a store to what is committed. Default: reads its whole changelog, which is right where no snapshots are made. */
-  readonly restore?: (store: Restorable, changelog: string, partition: number) => Promise<void>
+  /** Folder of snapshots; undefined restores from changelogs alone. */
+  readonly snapshotDir?: string
   /** Bytes of producer sessions per bucket. */
   readonly sessionBytes?: number
 }
@@ -137,24 +137,18 @@ export class PushIngestRunner implements Runner {
   }
 
   async open(): Promise<void> {
-    const { log, buckets, bucketCount, sessions, sessionBytes } = this.#options
+    const { env, log, buckets, bucketCount, sessions, sessionBytes, snapshotDir } = this.#options
     this.#stage.open(buckets, await log.positions(this.id))
     this.#buckets.clear()
     const maxSessions = Math.ceil(limits.producerSessions / bucketCount)
+    const targets: RestoreTarget[] = []
     for (const bucket of buckets) {
       const spec = sessionStoreSpec(sessionBytes ?? limits.stateBytes / bucketCount)
       const store = new MemoryStore<Session>(spec)
-      const { restore } = this.#options
-      if (restore !== undefined) await restore(store, sessions, bucket)
-      else
-        await restoreFromChangelog(log, [
-          { changelog: sessions, partition: bucket, store, from: 0 },
-        ])
-      this.#buckets.set(bucket, {
-        store,
-        sessions: new ProducerSessions(store, maxSessions),
-      })
+      targets.push({ changelog: sessions, partition: bucket, store })
+      this.#buckets.set(bucket, { store, sessions: new ProducerSessions(store, maxSessions) })
     }
+    await restoreStores(env, log, snapshotDir, targets)
     this.#state = 'open'
     this.#cause = undefined
   }

@@ -9,8 +9,7 @@ import type { Start } from '../sources/source.ts'
 import { float64Codec, frozenCodec, jsonCodec } from '../state/codecs.ts'
 import { MemoryStore } from '../state/memory.ts'
 import type { RestoreTarget } from '../state/restore.ts'
-import { restoreFromChangelog } from '../state/restore.ts'
-import { loadSnapshot } from '../state/snapshot.ts'
+import { restoreStores } from '../state/restore.ts'
 import type { BuiltStage } from './operators/build.ts'
 import type { AnyStore, Task } from './task.ts'
 import { layoutIn } from './time/task-time.ts'
@@ -89,25 +88,13 @@ export async function openStores(resources: StageResources): Promise<void> {
   const { env, log, stage, tasks, snapshotDir } = resources
   const targets: RestoreTarget[] = []
   for (const plan of stage.stores) {
-    const offsets = await log.topics.offsets(plan.changelog)
     for (const task of tasks) {
       const store = newStore(resources, plan, task)
       task.stores.push({ changelog: plan.changelog, store })
-      const from =
-        snapshotDir === undefined
-          ? 0
-          : loadSnapshot(
-              env,
-              snapshotDir,
-              plan.changelog,
-              task.partition,
-              store,
-              offsets[task.partition]?.next,
-            )
-      targets.push({ changelog: plan.changelog, partition: task.partition, store, from })
+      targets.push({ changelog: plan.changelog, partition: task.partition, store })
     }
   }
-  await restoreFromChangelog(log, targets)
+  await restoreStores(env, log, snapshotDir, targets)
   for (const task of tasks) loadTime(task, resources.built.layout)
   for (const { plan, task, store } of windowStores(resources)) {
     const { operator, shiftMs } = must(

@@ -14,7 +14,7 @@ import { WatermarkBoard } from '../process/time/board.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { BeatWriter } from './beat.ts'
 import type { WorkerThreadData } from './messages.ts'
-import { restoreStore, snapshotDirOf } from './snapshots.ts'
+import { snapshotDirOf } from './snapshots.ts'
 
 /** A pipeline as this thread loaded it: functions in the definition, names in the plan. */
 export interface LoadedPipeline {
@@ -137,7 +137,7 @@ function ingestRunner(
     buckets: share.partitions,
     bucketCount: ingest.partitions,
     sessions: must(ingest.sessions, `${ingest.id} has sessions`),
-    restore: restoreStore(env, log, snapshotDirOf(data.dataDir)),
+    snapshotDir: snapshotDirOf(data.dataDir),
     queue,
   })
 }

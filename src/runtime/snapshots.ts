@@ -1,29 +1,13 @@
 import { join } from 'node:path'
 import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Env } from '../core/env/env.ts'
-import type { Log } from '../log/log.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { MergedPlan } from '../plan/merge.ts'
-import { restoreFromChangelog } from '../state/restore.ts'
-import type { Restorable } from '../state/restore.ts'
-import { loadSnapshot } from '../state/snapshot.ts'
 import type { FromSnapshotThread, SnapshotThreadData, ToSnapshotThread } from './messages.ts'
 import { cacheDirOf, spawnThread } from './threads.ts'
 
 export function snapshotDirOf(dataDir: string): string {
   return join(dataDir, 'state')
-}
-
-/** Brings a store to what is committed: the newest snapshot, and the changelog behind it. */
-export function restoreStore(
-  env: Env,
-  log: Log,
-  snapshotDir: string,
-): (store: Restorable, changelog: string, partition: number) => Promise<void> {
-  return async (store, changelog, partition) => {
-    const from = loadSnapshot(env, snapshotDir, changelog, partition, store)
-    await restoreFromChangelog(log, [{ changelog, partition, store, from }])
-  }
 }
 
 const againMs = 30_000

@@ -43,7 +43,7 @@ export function claim(row: PositionRow | undefined, who: Opening, partition: num
   if (row !== undefined && row.epoch > epoch) {
     throw new MillraceError(
       'MR5003',
-      `${place} was opened by epoch ${row.epoch}; this is epoch ${epoch}.`,
+      `${place} was opened by epoch ${row.epoch}; this is epoch ${epoch}. ${deletes(who)}`,
     )
   }
   return { logId, epoch, opening: who.opening, offset: row?.offset, rejected: row?.rejected ?? [] }

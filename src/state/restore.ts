@@ -1,45 +1,55 @@
 /** Restoring: the newest valid snapshot, then everything its changelog has behind it. */
 import { Arena } from '../core/arena.ts'
+import type { Env } from '../core/env/env.ts'
 import { limits } from '../limits.ts'
 import type { ChangelogSource } from './changelog-source.ts'
 import { unreached } from './changelog-source.ts'
+import { loadSnapshot } from './snapshot.ts'
+import type { Restorable } from './store.ts'
 
-export interface Restorable {
-  restore(changes: Uint8Array): void
-}
-
+/** A store, empty so far, and where what it held is. */
 export interface RestoreTarget {
   readonly changelog: string
   readonly partition: number
   readonly store: Restorable
-  /** First offset of the changelog that the store does not hold yet. */
-  readonly from: number
 }
 
-/** Applies the changelogs of all targets up to the last commit. One reader walks them together. */
-export async function restoreFromChangelog(
+/**
+ * Brings empty stores to the last commit: each from its newest snapshot, then all of them together from the changelogs
+ * behind those, in one walk through the log. Without `snapshotDir` the changelogs say all. Returns at which offset each one's changelog
+ * took over.
+ */
+export async function restoreStores(
+  env: Env,
   log: ChangelogSource,
+  snapshotDir: string | undefined,
   targets: readonly RestoreTarget[],
-): Promise<void> {
-  if (targets.length === 0) return
-  const byPlace = new Map<string, RestoreTarget>()
-  for (const target of targets) byPlace.set(`${target.changelog}/${target.partition}`, target)
-  const reader = await log.reader(
-    targets.map(({ changelog, partition, from }) => ({
-      topic: changelog,
-      partition,
-      offset: from,
-    })),
-  )
+): Promise<readonly number[]> {
+  if (targets.length === 0) return []
+  const ends = new Map<string, readonly { readonly next: number }[]>()
+  for (const { changelog } of targets) {
+    if (!ends.has(changelog)) ends.set(changelog, await log.topics.offsets(changelog))
+  }
+  const byPlace = new Map<string, Restorable>()
+  const from = targets.map(({ changelog, partition, store }) => {
+    byPlace.set(`${changelog}/${partition}`, store)
+    const end = ends.get(changelog)?.[partition]?.next
+    const offset =
+      snapshotDir === undefined
+        ? 0
+        : loadSnapshot(env, snapshotDir, changelog, partition, store, end)
+    return { topic: changelog, partition, offset }
+  })
+  const reader = await log.reader(from)
   const arena = new Arena(limits.batchBytes)
   try {
     for (;;) {
       const next = reader.next(arena)
-      if (next.result === 'caught-up') return
+      if (next.result === 'caught-up') return from.map(({ offset }) => offset)
       if (next.result === 'arena-full') arena.reset()
       else if (next.result === 'block') {
         if (next.kind === 'state')
-          byPlace.get(`${next.topic}/${next.partition}`)?.store.restore(next.bytes)
+          byPlace.get(`${next.topic}/${next.partition}`)?.restore(next.bytes)
       } else if (next.result === 'corrupt') throw next.error
       else throw unreached(next)
     }

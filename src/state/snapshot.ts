@@ -14,8 +14,8 @@ import { unreached } from './changelog-source.ts'
 import type { ChangelogCursor, ChangelogSource } from './changelog-source.ts'
 import type { ChangelogEntry } from './changelog.ts'
 import { ChangelogReader, keyOf } from './changelog.ts'
-import type { Restorable } from './restore.ts'
 import type { SnapshotHeader, SnapshotPlace } from './snapshot-file.ts'
+import type { Restorable } from './store.ts'
 import {
   readChunks,
   readEntries,
@@ -96,12 +96,16 @@ export async function snapshotOnce(
   }
 }
 
-/** A snapshot is due when restoring would read this much changelog. */
-export function snapshotDue(
-  changelogBytes: number,
-  snapshotBytes: number = limits.snapshotBytes,
-): boolean {
-  return changelogBytes >= snapshotBytes
+/** Snapshots of less changelog than this cost more than they save. */
+const leastBytes = 1024 * 1024
+
+/**
+ * Changelog bytes behind which a store's next snapshot is due, so that a restart reads about `snapshotBytes` of changelog for
+ * all stores together; at least what the last snapshot has, so that large ones are not written again and again.
+ */
+export function dueAfter(snapshotBytes: number, stores: number, lastSnapshotBytes: number): number {
+  const share = Math.max(snapshotBytes / stores, Math.min(leastBytes, snapshotBytes))
+  return Math.max(share, lastSnapshotBytes)
 }
 
 /** Watches changelogs and makes snapshots where they are due: what the snapshot thread runs, round by round. */
@@ -112,20 +116,21 @@ export class SnapshotMaker {
   readonly #snapshotBytes: number
   readonly #reader: ChangelogCursor
   readonly #arena = new Arena(limits.batchBytes)
-  /** Changelog bytes since the last snapshot. */
-  readonly #since = new Map<string, { readonly place: SnapshotPlace; bytes: number }>()
+  readonly #since: ReadonlyMap<string, Since>
 
   private constructor(
     env: Env,
     log: ChangelogSource,
     dir: string,
     snapshotBytes: number,
+    since: ReadonlyMap<string, Since>,
     reader: ChangelogCursor,
   ) {
     this.#env = env
     this.#log = log
     this.#dir = dir
     this.#snapshotBytes = snapshotBytes
+    this.#since = since
     this.#reader = reader
   }
 
@@ -139,16 +144,16 @@ export class SnapshotMaker {
     const places = changelogs.flatMap(({ topic, partitions }) =>
       Array.from({ length: partitions }, (_, partition) => ({ changelog: topic, partition })),
     )
+    const since = new Map<string, Since>()
     const from = places.map((place) => {
+      const { changelog, partition } = place
       const newest = newestWhole(env.disk, dir, place, Infinity)
       newest?.file.close()
-      return {
-        topic: place.changelog,
-        partition: place.partition,
-        offset: newest?.header.offset ?? 0,
-      }
+      const { bytes: snapshot, offset } = newest?.header ?? { bytes: 0, offset: 0 }
+      since.set(`${changelog}/${partition}`, { place, snapshot, bytes: 0 })
+      return { topic: changelog, partition, offset }
     })
-    return new SnapshotMaker(env, log, dir, snapshotBytes, await log.reader(from))
+    return new SnapshotMaker(env, log, dir, snapshotBytes, since, await log.reader(from))
   }
 
   /** Makes the snapshots that are due, and gives up the changelog that no restart needs any more. */
@@ -157,9 +162,10 @@ export class SnapshotMaker {
     const made: MadeSnapshot[] = []
     for (const entry of this.#since.values()) {
       // One snapshot takes in so much changelog and no more: where more came meanwhile, another follows.
-      while (snapshotDue(entry.bytes, this.#snapshotBytes)) {
+      while (entry.bytes >= dueAfter(this.#snapshotBytes, this.#since.size, entry.snapshot)) {
         const snapshot = await this.#make(entry.place)
         entry.bytes = Math.max(0, entry.bytes - (snapshot?.changelogBytes ?? Infinity))
+        entry.snapshot = snapshot?.bytes ?? entry.snapshot
         if (snapshot !== undefined) made.push(snapshot)
       }
     }
@@ -193,16 +199,20 @@ export class SnapshotMaker {
       else if (next.result === 'gone') {
         const { topic, partition, earliest } = next
         this.#reader.seek({ topic, partition, offset: earliest })
-      } else this.#count(next.topic, next.partition, next.bytes.length)
+      } else {
+        const entry = this.#since.get(`${next.topic}/${next.partition}`)
+        must(entry, 'only what is watched is read').bytes += next.bytes.length
+      }
     }
   }
+}
 
-  #count(changelog: string, partition: number, bytes: number): void {
-    const id = `${changelog}/${partition}`
-    const entry = this.#since.get(id)
-    if (entry === undefined) this.#since.set(id, { place: { changelog, partition }, bytes })
-    else entry.bytes += bytes
-  }
+interface Since {
+  readonly place: SnapshotPlace
+  /** Bytes of the last snapshot; 0 where there is none. */
+  snapshot: number
+  /** Changelog bytes since. */
+  bytes: number
 }
 
 interface Whole {

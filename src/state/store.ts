@@ -56,3 +56,6 @@ export interface Store<V> {
   /** Applies changelog entries of one committed frame, or of a snapshot, while restoring. */
   restore(changes: Uint8Array): void
 }
+
+/** What restoring needs of a store. */
+export type Restorable = Pick<Store<unknown>, 'restore'>

@@ -57,7 +57,8 @@ export function findOffsetAt(
   const next = topic.next[partition]!
   segments.advance()
   const ids = segments.list()
-  const first = ids.findIndex((id) => id.baseLsn === segments.locate(place, earliest))
+  const base = segments.locate(place, earliest)
+  const first = ids.findIndex((id) => id.baseLsn === base)
   for (const { baseLsn } of ids.slice(Math.max(0, first))) {
     const map = segments.map(baseLsn)
     if (map === undefined || (map.broken === undefined && map.maxTime < timeMs)) continue

@@ -167,11 +167,13 @@ export class SegmentReader implements Reader {
   }
 
   #locate(): number {
-    let base = Infinity
-    for (const [place, wanted] of this.#wanted)
-      base = Math.min(base, this.#host.segments.locate(place, wanted.offset))
+    const { segments } = this.#host
+    segments.refresh()
+    let base = segments.tailBase
+    for (const [place, { offset }] of this.#wanted)
+      base = Math.min(base, segments.locate(place, offset))
     this.#map = undefined
-    return base === Infinity ? this.#host.segments.tailBase : base
+    return base
   }
 
   /** The next section that is ours and not read yet. */
@@ -224,7 +226,7 @@ export class SegmentReader implements Reader {
   #read(map: SegmentMap, into: Uint8Array, at: number): number | undefined {
     const { segments } = this.#host
     try {
-      return segments.read(map.id, into, at)
+      return segments.readSection(map, into, at)
     } catch (error) {
       if (!isMissing(error)) throw error
       segments.forget(map.id.baseLsn)

@@ -169,7 +169,8 @@ export class SegmentMap {
     view.setFloat64(80, this.maxLogTime, true)
     let at = INDEX_HEADER
     for (const column of this.#columns()) {
-      const bytes = new Uint8Array(column.buffer, 0, this.sections * column.BYTES_PER_ELEMENT)
+      const length = this.sections * column.BYTES_PER_ELEMENT
+      const bytes = new Uint8Array(column.buffer, column.byteOffset, length)
       out.set(bytes, at)
       at += bytes.length
     }
@@ -195,30 +196,22 @@ export class SegmentMap {
   }
 
   #load(bytes: Uint8Array): void {
-    let at = INDEX_HEADER
-    const take = <T extends Column>(
-      make: (buffer: ArrayBuffer) => T,
-      count: number,
-      width: number,
-    ): T => {
-      const end = at + count * width
-      // A copy, because the bytes need not be aligned.
-      const column = make(bytes.slice(at, end).buffer)
-      at = end
-      return column
-    }
-    const f64 = (buffer: ArrayBuffer): Float64Array<ArrayBuffer> => new Float64Array(buffer)
-    const u32 = (buffer: ArrayBuffer): Uint32Array<ArrayBuffer> => new Uint32Array(buffer)
-    this.places = take(f64, this.sections, 8)
-    this.bases = take(f64, this.sections, 8)
-    this.nexts = take(f64, this.sections, 8)
-    this.ats = take(f64, this.sections, 8)
-    this.lsns = take(f64, this.sections, 8)
-    this.times = take(f64, this.sections, 8)
-    this.hashes = take((buffer) => new BigUint64Array(buffer), this.sections, 8)
-    this.counts = take(u32, this.sections, 4)
-    this.lengths = take(u32, this.sections, 4)
-    this.kinds = take(u32, this.sections, 4)
+    // Columns are views of the bytes, which must be aligned for that.
+    const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes)
+    const buffer = aligned.buffer as ArrayBuffer
+    const n = this.sections
+    let at = aligned.byteOffset + INDEX_HEADER
+    const next = (width: number): number => (at += n * width) - n * width
+    this.places = new Float64Array(buffer, next(8), n)
+    this.bases = new Float64Array(buffer, next(8), n)
+    this.nexts = new Float64Array(buffer, next(8), n)
+    this.ats = new Float64Array(buffer, next(8), n)
+    this.lsns = new Float64Array(buffer, next(8), n)
+    this.times = new Float64Array(buffer, next(8), n)
+    this.hashes = new BigUint64Array(buffer, next(8), n)
+    this.counts = new Uint32Array(buffer, next(4), n)
+    this.lengths = new Uint32Array(buffer, next(4), n)
+    this.kinds = new Uint32Array(buffer, next(4), n)
   }
 
   #consistent(): boolean {

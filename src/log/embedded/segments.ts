@@ -26,7 +26,15 @@ import type { Range } from './segment-map.ts'
 import { readFully, readUpTo } from './steps.ts'
 
 const OPEN_FILES = 16
-const SEALED_MAP_BYTES = 16 * 1024 * 1024
+const SEALED_MAP_BYTES = 8 * 1024 * 1024
+const KEPT_RANGES = 64 * 1024
+const WINDOW = 16 * 1024
+const SMALL = 4 * 1024
+
+interface Holding {
+  readonly toLsn: number | undefined
+  readonly ranges: ReadonlyMap<number, Range>
+}
 
 export class Segments {
   readonly #disk: Disk
@@ -39,6 +47,13 @@ export class Segments {
   /** The newest segment this thread knows; its map grows. */
   #tail: SegmentMap | undefined
   readonly #sealed = new Map<number, SegmentMap>()
+  /** What sealed segments hold of each place: small beside their maps, and asked for at every look-up. */
+  readonly #ranges = new Map<number, Holding>()
+  /** The part of a segment that was read last, for small sections: neighbours are asked for one after the other. */
+  readonly #window = new Uint8Array(WINDOW)
+  #windowOf: SegmentMap | undefined
+  #windowAt = 0
+  #windowEnd = 0
   /** By name, the least recently used first. */
   readonly #files = new Map<string, DiskFile>()
   /** Per place, the offset after the last one committed, as far as this thread has looked. */
@@ -160,9 +175,30 @@ export class Segments {
     return readFully(this.#file(id), into, position)
   }
 
-  /** The base of the first segment that holds records of `place` at or after `offset`; else that of the newest. */
+  /** Reads a section that a map names, like `read`. */
+  readSection(map: SegmentMap, into: Uint8Array, at: number): number {
+    const { length } = into
+    if (length > SMALL || at + length > map.end) return this.read(map.id, into, at)
+    if (this.#windowOf !== map || at < this.#windowAt || at + length > this.#windowEnd) {
+      // Never beyond the map: what is written there may still change.
+      this.#windowOf = undefined
+      const window = this.#window.subarray(0, Math.min(WINDOW, map.end - at))
+      this.#windowEnd = at + this.read(map.id, window, at)
+      this.#windowAt = at
+      this.#windowOf = map
+    }
+    const start = at - this.#windowAt
+    const end = Math.min(start + length, this.#windowEnd - this.#windowAt)
+    into.set(this.#window.subarray(start, end))
+    return end - start
+  }
+
+  /**
+   * The base of the first segment that holds records of `place` at or after `offset`; else that of the newest. Goes by the
+   * list of segments as it was last refreshed.
+   */
   locate(place: number, offset: number): number {
-    const ids = this.list()
+    const ids = this.#ids
     let low = 0
     let high = ids.length - 1
     while (low < high) {
@@ -188,13 +224,23 @@ export class Segments {
     for (const file of this.#files.values()) file.close()
     this.#files.clear()
     this.#sealed.clear()
+    this.#ranges.clear()
     this.#tail = undefined
+    this.#windowOf = undefined
   }
 
   /** Undefined too where the map does not reach the segment's end: what it lacks may be just what is asked for. */
   #range(id: SegmentId, place: number): Range | undefined {
+    const kept = this.#ranges.get(id.baseLsn)
+    if (kept !== undefined && kept.toLsn === id.toLsn) return kept.ranges.get(place)
     const map = this.map(id.baseLsn)
-    return map?.broken === undefined ? map?.ranges().get(place) : undefined
+    if (map === undefined || map.broken !== undefined) return undefined
+    const ranges = map.ranges()
+    if (map !== this.#tail) {
+      if ((this.#ranges.size + 1) * ranges.size > KEPT_RANGES) this.#ranges.clear()
+      this.#ranges.set(id.baseLsn, { toLsn: map.id.toLsn, ranges })
+    }
+    return ranges.get(place)
   }
 
   #closeAllBut(names: ReadonlySet<string>): void {
