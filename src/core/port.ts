@@ -1,3 +1,5 @@
+import { cloneMessage } from './clone.ts'
+
 /**
  * A Port is one end of a channel between two threads (or two halves of one thread in simulation): messages arrive
  * whole, in order, exactly once, as long as both ends live.
@@ -58,8 +60,8 @@ class End implements Port {
   post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
     const peer = this.peer
     if (!this.#open || peer === undefined) return
-    // A structured clone, so that both halves share nothing but shared memory, exactly as across threads.
-    const copy: unknown = structuredClone(message, { transfer: [...transfer] })
+    // A copy, so that both halves share nothing but shared memory, exactly as across threads.
+    const copy = cloneMessage(message, transfer)
     queueMicrotask(() => peer.#deliver(copy))
   }
 

@@ -21,10 +21,10 @@ export class BodyReader {
   readonly #hasKeys: boolean
   readonly #spans = new EventSpans()
   // Per event of the body: partition (or `refused`), event time, length of the key.
-  #partitions = new Int32Array(1024)
-  #timestamps = new Float64Array(1024)
-  #keyLengths = new Uint32Array(1024)
-  #keys = new Uint8Array(64 * 1024)
+  #partitions = new Int32Array(64)
+  #timestamps = new Float64Array(64)
+  #keyLengths = new Uint32Array(64)
+  #keys = new Uint8Array(1024)
   #keyBytes = 0
   #letters: Uint8Array[] = []
   #letterBytes = 0

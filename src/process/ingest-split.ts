@@ -13,8 +13,8 @@ const newline = 0x0a
 /** Begin and end of events in a body. Reused from body to body. */
 export class EventSpans {
   count = 0
-  starts = new Int32Array(1024)
-  ends = new Int32Array(1024)
+  starts = new Int32Array(64)
+  ends = new Int32Array(64)
 
   push(start: number, end: number): void {
     if (this.count === this.starts.length) {

@@ -22,23 +22,26 @@ export interface InputRules {
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** Most inputs never have more in a batch, and an engine has many of them. */
+const firstRows = 64
+
 /** Reads JSON values with JSON.parse. */
 export class JsonRows implements RowReader {
   readonly #index: number
   readonly #role: StageInput['role']
   readonly #rules: InputRules | undefined
   readonly #keyField: ((value: unknown) => unknown) | undefined
-  #capacity = 1_024
-  #columns: Columns = newColumns(1_024)
+  #capacity = firstRows
+  #columns: Columns = newColumns(firstRows)
   #values: unknown[] = []
   #buffers: Buffer[] = []
-  #starts = new Int32Array(1_024)
-  #ends = new Int32Array(1_024)
+  #starts = new Int32Array(firstRows)
+  #ends = new Int32Array(firstRows)
   /** Rows whose bytes hold more than the row does. */
   readonly #narrowed = new Set<number>()
   readonly #shaper: Shaper
-  #keyStarts = new Int32Array(1_024)
-  #keyEnds = new Int32Array(1_024)
+  #keyStarts = new Int32Array(firstRows)
+  #keyEnds = new Int32Array(firstRows)
   count = 0
   /** The block last read from, and what holds for all of it. */
   #bytes: Uint8Array | undefined

@@ -1,3 +1,4 @@
+import { cloneMessage } from '../core/clone.ts'
 import type { SimulatedEnv } from '../core/env/simulated/index.ts'
 import type { Port } from '../core/port.ts'
 
@@ -28,8 +29,8 @@ class End implements Port {
 
   post(message: unknown, transfer: readonly ArrayBuffer[] = []): void {
     if (!this.#open || !this.#env.alive) return
-    // A structured clone, so that the threads share nothing but shared memory.
-    const copy: unknown = structuredClone(message, { transfer: [...transfer] })
+    // A copy, so that the threads share nothing but shared memory.
+    const copy = cloneMessage(message, transfer)
     this.peer?.arrives((end) => end.#deliver(copy))
   }
 

@@ -30,6 +30,10 @@ export interface Range {
 /** Records appended within so much log time leave the newest segment together. */
 const AGE_MS = 10 * 60 * 1000
 
+/** Maps that are read from an index bring columns of their own. */
+const NO_FLOATS = new Float64Array(0)
+const NO_WORDS = new Uint32Array(0)
+
 export class SegmentMap {
   readonly id: SegmentId
   /** Where the next frame begins, its LSN, and the hash it must carry. */
@@ -43,16 +47,16 @@ export class SegmentMap {
   broken: string | undefined
 
   /** Per section: its place (topic and partition), offsets, where its bytes are, and of its frame LSN and time. */
-  places = new Float64Array(64)
-  bases = new Float64Array(64)
-  nexts = new Float64Array(64)
-  ats = new Float64Array(64)
-  lsns = new Float64Array(64)
-  times = new Float64Array(64)
-  hashes = new BigUint64Array(64)
-  counts = new Uint32Array(64)
-  lengths = new Uint32Array(64)
-  kinds = new Uint32Array(64)
+  places = NO_FLOATS
+  bases = NO_FLOATS
+  nexts = NO_FLOATS
+  ats = NO_FLOATS
+  lsns = NO_FLOATS
+  times = NO_FLOATS
+  hashes = new BigUint64Array(0)
+  counts = NO_WORDS
+  lengths = NO_WORDS
+  kinds = NO_WORDS
   /** Sections up to `to`, all appended by log time `until`; only of frames that came through `add`. */
   readonly ages: { readonly since: number; until: number; to: number }[] = []
   #ranges: Map<number, Range> | undefined
@@ -273,7 +277,7 @@ const SECTION_BYTES = 68
 export const indexBytes = (sections: number): number => INDEX_HEADER + sections * SECTION_BYTES
 
 function doubled<T extends Column>(column: T): T {
-  const bytes = new Uint8Array(column.byteLength * 2)
+  const bytes = new Uint8Array(Math.max(64 * column.BYTES_PER_ELEMENT, column.byteLength * 2))
   bytes.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength))
   return new (column.constructor as new (buffer: ArrayBuffer) => T)(bytes.buffer)
 }
