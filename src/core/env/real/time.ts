@@ -58,8 +58,3 @@ export function realTimers(): Timers {
     yield: () => new Promise((resolve) => void setImmediate(resolve)),
   }
 }
-
-/** One turn of the real event loop, by the end of which every microtask has run. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve))
-}

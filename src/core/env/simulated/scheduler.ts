@@ -1,5 +1,6 @@
 import { assert } from '../../assert.ts'
 import { TimeHeap } from '../../heap.ts'
+import { inMacrotask, runMicrotasks } from '../real/microtasks.ts'
 
 /** Thrown when a run does not get where it should within its bounds: nothing left to do, or no end of it. */
 export class SimulationStuck extends Error {
@@ -99,29 +100,16 @@ export class Scheduler {
     while (!(await this.#macrotask(() => this.#fireWhile(more)))) continue
   }
 
-  /** Runs in a macrotask of its own: only outside of any microtask can all of them be run. */
-  #macrotask<T>(act: () => T): Promise<T> {
+  async #macrotask<T>(act: () => T): Promise<T> {
     assert(!this.#running, 'scheduler: a step is already running; await it first')
     this.#running = true
-    return new Promise((resolve, reject) => {
-      setImmediate(() => {
-        try {
-          resolve(act())
-        } catch (error) {
-          reject(error as Error)
-        } finally {
-          this.#running = false
-        }
-      })
-    })
+    try {
+      return await inMacrotask(act)
+    } finally {
+      this.#running = false
+    }
   }
 }
 
 /** So many, and real time and signals get their turn. */
 const eventsPerMacrotask = 1_000
-
-/**
- * Runs every microtask that waits, as Node does between two macrotasks. Node has no public function for it, and a macrotask
- * per event would take six times as long.
- */
-const runMicrotasks = (process as unknown as { _tickCallback: () => void })._tickCallback
