@@ -34,6 +34,10 @@ export interface Config {
   readonly closing: 'end' | 'idle'
   readonly idleMs: number
   readonly crashes: number
+  /** Between a recovery and what ends it, at most. */
+  readonly gapMs: number
+  /** Between two bodies of a producer, at most; they go on until the last crash. */
+  readonly bodyGapMs: number
   readonly lostAnswers: number
   /** Now and then the engine stays down for hours, and its clock is set while it is. */
   readonly pauses: boolean
@@ -42,14 +46,16 @@ export interface Config {
 }
 
 export function draw(random: SeededRandom): Config {
+  // Most of what a seed costs is there before its first crash: few seeds have few of them.
+  const many = random.chance(0.85)
   const closing = random.chance(0.7) ? 'end' : 'idle'
   return {
     // On this log both mean the same commits; the promises checked are the same.
     mode: random.chance(0.8) ? 'exactly-once' : 'at-least-once',
-    partitions: random.pick([1, 2, 4]),
-    pagePartitions: random.pick([1, 2, 4]),
+    partitions: random.pick([1, 1, 2, 2, 4]),
+    pagePartitions: random.pick([1, 1, 2, 2, 4]),
     lookup: random.chance(0.5),
-    workers: 1 + random.int(4),
+    workers: random.pick([1, 1, 2, 2, 3, 4]),
     changeWorkers: random.chance(0.4),
     commitIntervalMs: random.pick([1, 5, 20]),
     stepRows: random.pick([1, 3, 16, 1_000]),
@@ -59,7 +65,7 @@ export function draw(random: SeededRandom): Config {
     producers: 1 + random.int(3),
     plain: random.chance(0.7),
     bodies: 4 + random.int(12),
-    bodyEvents: random.pick([1, 4, 12]),
+    bodyEvents: random.pick(many ? [1, 2, 6] : [1, 4, 12]),
     users: random.pick([1, 3, 12]),
     pages: random.pick([1, 3, 8]),
     // Where time closes the windows, it has to pass: little of it lies between the events.
@@ -73,7 +79,9 @@ export function draw(random: SeededRandom): Config {
     },
     closing,
     idleMs: closing === 'end' ? 86_400_000 : random.pick([300, 2_000]),
-    crashes: random.chance(0.1) ? 0 : 1 + random.int(7),
+    crashes: many ? 30 + random.int(70) : random.chance(0.3) ? 0 : 1 + random.int(7),
+    gapMs: many ? random.pick([2, 10, 40]) : 120,
+    bodyGapMs: many ? random.pick([60, 200]) : 30,
     pauses: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),

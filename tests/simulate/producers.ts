@@ -60,9 +60,10 @@ export class Producer {
     this.#time = simulation.startMs + this.#random.int(2_000)
   }
 
-  async run(bodies: number): Promise<void> {
-    for (let i = 0; i < bodies; i++) {
-      await this.#env.timers.sleep(this.#random.int(30))
+  /** At least so many bodies, and more as long as `more` says so. */
+  async run(bodies: number, more: () => boolean): Promise<void> {
+    for (let i = 0; i < bodies || more(); i++) {
+      await this.#env.timers.sleep(this.#random.int(this.#outside.config.bodyGapMs))
       const sent = Array.from(
         { length: 1 + this.#random.int(this.#outside.config.bodyEvents) },
         () => this.#event(),

@@ -153,7 +153,7 @@ class Run {
   }
 
   async all(): Promise<void> {
-    const { producers, plain, bodies } = this.#config
+    const { producers, plain, bodies, crashes } = this.#config
     this.#engine.start(this.#workers())
     void this.#observer.run(this.#engine, this.#sleep)
     await this.#drive('loading the tables', this.#loadTables())
@@ -168,9 +168,15 @@ class Run {
       (_, i) => new Producer(outside, `p${i + 1}`, true),
     )
     if (plain) all.push(new Producer(outside, 'plain', false))
-    const work = Promise.all([...all.map((producer) => producer.run(bodies)), this.#chaos()])
+    let crashing = true
+    const chaos = this.#chaos().finally(() => (crashing = false))
+    const work = Promise.all([
+      ...all.map((producer) => producer.run(bodies, () => crashing)),
+      chaos,
+    ])
     // Pauses are hours.
-    await this.#drive('producers and crashes', work, 24 * 3_600_000)
+    const pausesMs = (2 + crashes) * 3 * 3_600_000
+    await this.#drive('producers and crashes', work, pausesMs)
     await this.#drive('healing', this.#heal())
     await this.#drive('the last events', this.#close(new Producer(outside, 'end', true)))
     await this.#drive(
@@ -234,7 +240,7 @@ class Run {
         again = await this.#restart(random.chance(0.3))
         continue
       }
-      await this.#sleep(random.int(120))
+      await this.#sleep(random.int(this.#config.gapMs))
       await this.#until(() => this.#engine.state === 'running')
       const luck = random.float()
       if (luck < 0.25) {
@@ -270,12 +276,26 @@ class Run {
     return again
   }
 
-  /** Half of them while a commit is on its way: it may arrive when the next one has taken over. */
+  /** Most of them while a commit is on its way: it may arrive when the next one has taken over. */
   async #killWorker(slot: number): Promise<void> {
-    const patience = this.#random.chance(0.7) ? 10_000 : 0
-    for (let waited = 0; waited < patience && this.#engine.phase(slot) !== 'committing'; waited++)
-      await this.#sleep(0.01)
-    this.tally.workerKills += this.#engine.killWorker(slot) ? 1 : 0
+    const random = this.#random
+    let victim = slot
+    if (random.chance(0.7)) {
+      const disk = this.simulation.disk()
+      let written = (): void => undefined
+      const writing = new Promise<void>((resolve) => (written = resolve))
+      disk.hook = (operation, path) => {
+        if (operation === 'write' && path.endsWith('.seg')) written()
+        return undefined
+      }
+      await Promise.race([writing, this.#sleep(100)])
+      disk.hook = undefined
+      // Its answer may be sent already, and not have arrived.
+      if (random.chance(0.7)) await this.#sleep(random.float() * 0.3)
+      const slots = [0, 1, 2, 3].filter((i) => this.#engine.phase(i) === 'committing')
+      victim = slots[random.int(Math.max(1, slots.length))] ?? slot
+    }
+    this.tally.workerKills += this.#engine.killWorker(victim) ? 1 : 0
   }
 
   /** There is hardly any space left, for a while. */

@@ -26,14 +26,18 @@ export function runSteps<T>(steps: Steps<T>): T {
   return next.value
 }
 
-/** Runs one operation per `turn()`: the simulator's driver. A turn that never resolves is a killed process. */
+/**
+ * Runs one operation per `turn()`: the simulator's driver. A turn that never resolves is a killed process; where there
+ * is none, the operation follows at once.
+ */
 export async function runStepsByTurns<T>(
   steps: Steps<T>,
-  turn: (op: DiskOp) => Promise<void>,
+  turn: (op: DiskOp) => Promise<void> | undefined,
 ): Promise<T> {
   let next = steps.next()
   while (next.done !== true) {
-    await turn(next.value)
+    const pause = turn(next.value)
+    if (pause !== undefined) await pause
     next = advance(steps, next.value)
   }
   return next.value
