@@ -20,6 +20,7 @@ const tasks = {
   bench: { script: 'bench/main.ts', about: 'benchmarks' },
   sim: { script: 'tests/simulate/main.ts', about: 'the engine in a simulated world' },
   kill: { script: 'tests/crash/kill.ts', about: 'a real process, killed many times' },
+  exhaust: { script: 'tests/exhaustive/main.ts', about: 'every case of what is small' },
   dev: {
     script: 'src/cli/main.ts',
     fixed: ['dev'],
