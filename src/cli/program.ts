@@ -8,6 +8,7 @@ import { addProduce } from './commands/produce.ts'
 import { addRun } from './commands/run.ts'
 import { addLag, addTail } from './commands/tail.ts'
 import { addTopics } from './commands/topics.ts'
+import { addVerify } from './commands/verify.ts'
 
 /** What commands have of the world around them. */
 export interface Surroundings {
@@ -52,5 +53,6 @@ export function program(surroundings: Surroundings, version: string): Command {
   addLag(root, surroundings)
   addPause(root, surroundings)
   addDlq(root, surroundings)
+  addVerify(root, surroundings)
   return root
 }

@@ -4,114 +4,24 @@
  */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom, Simulation } from '../../core/env/simulated/index.ts'
-import type { SimulatedDisk, SimulatedEnv } from '../../core/env/simulated/index.ts'
-import { xxh64 } from '../../core/hash.ts'
-import { MillraceError } from '../../errors.ts'
 import { blockOf, drain, topic, valuesOf } from '../log.suite.ts'
+import {
+  COMMITS,
+  DIRECTORY,
+  small,
+  fill,
+  look,
+  restored,
+  golden,
+  digest,
+  named,
+  baseOf,
+  judge,
+  inSimulation,
+} from './damage.suite.ts'
 import { decodeMark, encodeMark, encodeSuper, decodeSuper } from './format.ts'
 import { openEmbeddedLog } from './index.ts'
 import { openReadOnly } from './read-only.ts'
-
-const DIRECTORY = 'data'
-const small = {
-  directory: DIRECTORY,
-  segmentBytes: 6_500,
-  checkpointBytes: 4_000,
-  reserve: { low: 0, high: 0 },
-}
-
-async function inSimulation<T>(sim: Simulation, body: Promise<T>): Promise<T> {
-  let ended = false
-  body.finally(() => (ended = true)).catch(() => {})
-  await sim.runUntil(() => ended)
-  return await body
-}
-
-/** Commits `count` records, one each, and closes. */
-async function fill(env: SimulatedEnv, count: number, first = 0): Promise<void> {
-  const log = await openEmbeddedLog({ env, ...small })
-  await log.topics.create(topic('a'))
-  const writer = await log.open('w')
-  for (let i = first; i < first + count; i++) {
-    writer.append('a', 0, blockOf([`${i} ${'x'.repeat(300)}`]), 1)
-    writer.position('g', { topic: 'a', partition: 0, offset: i, meta: '' })
-    expect((await writer.commit()).outcome).toBe('committed')
-  }
-  await log.stop()
-}
-
-interface Seen {
-  readonly refused: MillraceError | undefined
-  readonly records: readonly number[]
-  readonly end: string
-}
-
-async function look(env: SimulatedEnv): Promise<Seen> {
-  try {
-    const log = await openEmbeddedLog({ env, ...small })
-    const { blocks, end } = drain(await log.reader([{ topic: 'a', partition: 0, offset: 0 }]))
-    const records = valuesOf(blocks).map((value) => Number(value.split(' ')[0]))
-    await log.stop()
-    return { refused: undefined, records, end: end.result }
-  } catch (error) {
-    if (!(error instanceof MillraceError)) throw error
-    return { refused: error, records: [], end: 'refused' }
-  }
-}
-
-/** A directory's files, put onto a fresh disk. */
-function restored(files: ReadonlyMap<string, Uint8Array>): {
-  sim: Simulation
-  disk: SimulatedDisk
-  env: SimulatedEnv
-} {
-  const sim = new Simulation({ seed: 'damage' })
-  const env = sim.env('engine')
-  env.disk.mkdir(`${DIRECTORY}/log`)
-  env.disk.mkdir(`${DIRECTORY}/quarantine`)
-  for (const [path, bytes] of files) {
-    const file = env.disk.open(path.slice(1), 'write')
-    file.write(bytes, 0)
-    file.fdatasync()
-    file.close()
-  }
-  for (const path of ['.', DIRECTORY, `${DIRECTORY}/log`]) env.disk.fsyncDir(path)
-  return { sim, disk: sim.disk(), env }
-}
-
-const COMMITS = 24
-const all = Array.from({ length: COMMITS }, (_, i) => i)
-
-async function golden(commits = COMMITS): Promise<Map<string, Uint8Array>> {
-  const sim = new Simulation({ seed: 'golden' })
-  await inSimulation(sim, fill(sim.env('engine'), commits))
-  return sim.disk().contents()
-}
-
-/** What is on a disk, but for the lock, which everyone may create. */
-function digest(disk: SimulatedDisk): string[] {
-  const files = [...disk.contents()].filter(([path]) => !path.endsWith('/LOCK'))
-  return files.map(([path, bytes]) => `${path} ${bytes.length} ${xxh64(bytes)}`)
-}
-
-const named = (files: ReadonlyMap<string, Uint8Array>, ending: string): string[] =>
-  [...files.keys()]
-    .filter((path) => path.endsWith(ending))
-    .toSorted((a, b) => baseOf(a) - baseOf(b))
-const baseOf = (path: string): number => Number(/-(\d+)\./.exec(path)?.[1] ?? 0)
-
-/** Opens the damaged files and checks the one promise that holds for any damage to committed data. */
-async function judge(files: ReadonlyMap<string, Uint8Array>): Promise<Seen> {
-  const { sim, disk, env } = restored(files)
-  const before = digest(disk)
-  const seen = await inSimulation(sim, look(env))
-  // Whatever is read is a beginning of the truth; all of it, unless something was said.
-  expect(seen.records).toEqual(all.slice(0, seen.records.length))
-  if (seen.end === 'caught-up') expect(seen.records).toEqual(all)
-  else expect(['refused', 'corrupt']).toContain(seen.end)
-  if (seen.refused !== undefined) expect(digest(disk)).toEqual(before)
-  return seen
-}
 
 describe('a flipped bit', () => {
   test('anywhere in a closed directory changes nothing that is read, or is reported', async () => {

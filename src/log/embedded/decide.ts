@@ -122,7 +122,7 @@ function withoutSuper(facts: LayoutFacts, mark: Mark | undefined): LayoutDecisio
  * An archive and files that it stands for can both be there when the process ended between. While all of them are, the
  * archive's name may not be durable, so it goes; once one is missing, the archive was durable, so they go.
  */
-function stoodFor(segments: readonly SegmentFact[]): ReadonlySet<SegmentFact> {
+export function stoodFor(segments: readonly SegmentFact[]): ReadonlySet<SegmentFact> {
   const dropped = new Set<SegmentFact>()
   const archives = segments.filter((fact) => fact.id.toLsn !== undefined)
   const width = ({ id }: SegmentFact): number => (id.toLsn ?? 0) - id.baseLsn

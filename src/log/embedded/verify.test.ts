@@ -1,0 +1,157 @@
+/**
+ * Verification finds what is damaged, says what it cost, and changes nothing: on a directory nobody runs on, and beside
+ * an engine at work.
+ */
+import { describe, expect, test } from 'vitest'
+import { SeededRandom, Simulation } from '../../core/env/simulated/index.ts'
+import type { SimulatedEnv } from '../../core/env/simulated/index.ts'
+import { blockOf, topic } from '../log.suite.ts'
+import { openEmbeddedLog } from './index.ts'
+import type { LocalLog } from './index.ts'
+import { isDamaged, verifyLog } from './verify.ts'
+import type { LogReport } from './verify.ts'
+import {
+  damaged,
+  digest,
+  golden,
+  inSimulation,
+  judge,
+  named,
+  restored,
+  small,
+} from './damage.suite.ts'
+
+function report(env: SimulatedEnv, directory = small.directory): LogReport {
+  const run = verifyLog(env.disk, directory)
+  for (let step = run.next(); ; step = run.next()) if (step.done === true) return step.value
+}
+
+const offsetsOf = (r: LogReport): number =>
+  r.findings.flatMap(({ lost }) => lost).reduce((sum, { from, to }) => sum + to - from, 0)
+
+describe('a directory that nobody runs on', () => {
+  test('is sound as the engine left it, with all its commits and records', async () => {
+    const { env, disk } = restored(await golden())
+    const before = digest(disk)
+    const seen = report(env)
+    expect(seen.findings).toEqual([])
+    expect(seen).toMatchObject({ starts: true, records: 24, topics: 1 })
+    expect(digest(disk)).toEqual(before)
+  })
+
+  test('a flipped bit is found wherever it matters, and the verdict is that of engine and readers', async () => {
+    const files = await golden()
+    const random = new SeededRandom(2, 'verify')
+    const tally = { damage: 0, harmless: 0, none: 0 }
+    for (const [path, bytes] of files) {
+      for (let i = 0; i < Math.min(24, bytes.length * 4); i++) {
+        const at = random.int(random.chance(0.5) ? Math.min(bytes.length, 120) : bytes.length)
+        const flipped = damaged(files, path, at, random.int(8))
+        const { env, disk } = restored(flipped)
+        const before = digest(disk)
+        const seen = report(env)
+        expect(digest(disk)).toEqual(before)
+        const truth = await judge(flipped)
+        expect(seen.starts).toBe(truth.end !== 'refused')
+        // What a reader cannot get is lost, by name; what it gets is not called so.
+        if (truth.end === 'corrupt') expect(isDamaged(seen)).toBe(true)
+        if (!isDamaged(seen)) expect(truth.end).toBe('caught-up')
+        if (offsetsOf(seen) > 0) expect(truth.end).not.toBe('caught-up')
+        if (isDamaged(seen)) tally.damage++
+        else if (seen.findings.length > 0) tally.harmless++
+        else tally.none++
+      }
+    }
+    expect(Math.min(tally.damage, tally.harmless, tally.none)).toBeGreaterThan(5)
+  })
+
+  test('says file, byte, commit and offsets of a block that is damaged, and of nothing else', async () => {
+    const files = await golden()
+    const [first = ''] = named(files, '.seg')
+    const bytes = files.get(first)!
+    // In the text of a record: far behind its frame's head.
+    const at = Buffer.from(bytes).indexOf('xxxxxxxxxxxxxxxx', 6_000) + 8
+    const { env } = restored(damaged(files, first, at, 0))
+    const seen = report(env)
+    expect(seen.findings).toHaveLength(1)
+    const [finding] = seen.findings
+    expect(finding).toMatchObject({ grade: 'damage', file: first.slice(first.indexOf('log/')) })
+    expect(finding!.offset).toBeLessThan(at)
+    expect(finding!.lost).toEqual([
+      {
+        topic: 'a',
+        partition: 0,
+        from: expect.any(Number) as number,
+        to: expect.any(Number) as number,
+      },
+    ])
+    expect(offsetsOf(seen)).toBe(1)
+    expect(finding!.means).toContain('millrace salvage')
+  })
+
+  test('names the commits and offsets of a segment that is gone', async () => {
+    const files = new Map(await golden())
+    const segments = named(files, '.seg')
+    files.delete(segments[1]!)
+    const seen = report(restored(files).env)
+    expect(seen.starts).toBe(false)
+    const lost = seen.findings.flatMap((f) => f.lost)
+    expect(lost.length).toBeGreaterThan(0)
+    expect(offsetsOf(seen) + seen.records).toBe(24)
+  })
+
+  test('a commit that was cut off by a crash is no damage', async () => {
+    const files = new Map(await golden())
+    const last = named(files, '.seg').at(-1)!
+    const bytes = files.get(last)!
+    const torn = new Uint8Array(bytes.length + 100)
+    torn.set(bytes)
+    torn.fill(7, bytes.length)
+    files.set(last, torn)
+    const seen = report(restored(files).env)
+    expect(seen.findings.map(({ grade }) => grade)).toEqual(['note'])
+    expect(seen.starts).toBe(true)
+  })
+})
+
+describe('beside an engine at work', () => {
+  test('nothing is reported while it commits, ends segments, and archives what retention leaves', async () => {
+    const sim = new Simulation({ seed: 'beside' })
+    const env = sim.env('engine')
+    const looker = sim.env('looker')
+    await inSimulation(
+      sim,
+      (async () => {
+        const log: LocalLog = await openEmbeddedLog({ env, ...small, stepped: true })
+        await log.topics.create({ ...topic('passing'), retentionBytes: 9_000 })
+        await log.topics.create(topic('kept'))
+        const writer = await log.open('w')
+        let done = false
+        const work = (async () => {
+          for (let i = 0; i < 150; i++) {
+            writer.append('passing', 0, blockOf([`${i} ${'x'.repeat(300)}`]), 1)
+            if (i % 10 === 0) writer.append('kept', 0, blockOf([`${i}`]), 1)
+            expect((await writer.commit()).outcome).toBe('committed')
+            if (i % 20 === 19) await log.host.retain()
+          }
+          done = true
+        })()
+        let looks = 0
+        while (!done) {
+          const run = verifyLog(looker.disk, small.directory)
+          for (let step = run.next(); ; step = run.next()) {
+            if (step.done === true) {
+              expect(step.value.findings.filter(({ grade }) => grade === 'damage')).toEqual([])
+              looks++
+              break
+            }
+            await looker.timers.yield()
+          }
+        }
+        await work
+        await log.stop()
+        expect(looks).toBeGreaterThan(3)
+      })(),
+    )
+  })
+})

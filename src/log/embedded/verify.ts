@@ -1,0 +1,487 @@
+/**
+ * Verifies a log without changing anything: every file, every frame head, every section, and whether an engine would
+ * start on it. It works beside a running engine, up to the end that was durable when it began.
+ */
+import { readControl, BlockView } from '../block.ts'
+import type { PartitionOffsets } from '../log.ts'
+import type { Disk } from '../../core/env/env.ts'
+import { stoodFor } from './decide.ts'
+import {
+  decodeMark,
+  decodeSuper,
+  hex,
+  MARK_BYTES,
+  MARK_SLOT,
+  newestMark,
+  sectionKinds,
+  SUPER_BYTES,
+} from './format.ts'
+import type { Mark, Super } from './format.ts'
+import { decodeChanges, decodePositions } from './payloads.ts'
+import { offsetsOf } from './queries.ts'
+import { isLive } from './retention.ts'
+import { isMissing } from './segments.ts'
+import { checkStart } from './start-check.ts'
+import type { StartCheck } from './start-check.ts'
+import { LogState, placeOf, placeParts } from './state.ts'
+import { bytesAt, listUnits, storedIndex, walkUnit } from './walk.ts'
+import type { Found, FoundSection, Unit, Walked } from './walk.ts'
+
+/** Records that were acknowledged and cannot be read any more: offsets `from` up to below `to`. */
+export interface Lost {
+  readonly topic: string
+  readonly partition: number
+  readonly from: number
+  readonly to: number
+}
+
+export interface Finding {
+  /** `note`: nothing is wrong. `harmless`: damage that costs nothing. `damage`: data is lost or the engine does not start. */
+  grade: 'note' | 'harmless' | 'damage'
+  /** Within the directory. */
+  readonly file: string
+  readonly offset?: number
+  readonly lsn?: number
+  /** What is there, as a sentence. */
+  readonly what: string
+  /** What that means, and what to do. */
+  means: string
+  lost: readonly Lost[]
+}
+
+export interface LogReport {
+  readonly logId: string | undefined
+  readonly epoch: number | undefined
+  /** The last commit that was durable when this began. */
+  readonly lsn: number | undefined
+  readonly starts: boolean
+  /** Why it would not start, as the engine says it. */
+  readonly refusal: string | undefined
+  readonly files: number
+  readonly bytes: number
+  readonly commits: number
+  readonly records: number
+  readonly topics: number
+  readonly findings: readonly Finding[]
+  /** Where each partition of each topic begins and ends, by the name of the topic. */
+  readonly offsets: ReadonlyMap<string, readonly PartitionOffsets[]>
+}
+
+export interface Progress {
+  readonly file: string
+  readonly done: number
+  readonly total: number
+}
+
+interface RawLost {
+  readonly place: number
+  readonly from: number
+  readonly to: number
+}
+
+/** Runs to its report; every step is a piece of work of bounded size. Throws DiskError where there is no directory. */
+export function* verifyLog(disk: Disk, directory: string): Generator<Progress, LogReport> {
+  const verifier = new Verifier(disk, directory)
+  return yield* verifier.run()
+}
+
+class Verifier {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #findings: Finding[] = []
+  readonly #lost = new Map<Finding, RawLost[]>()
+  /** Per place: the offset that must come next, and how many flaws there were when it was last seen. */
+  readonly #next = new Map<number, { offset: number; flaws: number }>()
+  /** What the frames say, where recovery's own state is not to be had. */
+  #walked = new LogState()
+  readonly #view = new BlockView()
+  #flaw: Finding | undefined
+  #flaws = 0
+  #commits = 0
+  #records = 0
+  #super: Super | undefined
+  #mark: Mark | undefined
+
+  constructor(disk: Disk, directory: string) {
+    this.#disk = disk
+    this.#directory = directory
+  }
+
+  *run(): Generator<Progress, LogReport> {
+    const start = checkStart(this.#disk, this.#directory)
+    this.#heads()
+    const units = listUnits(this.#disk, this.#directory)
+    const total = units.reduce((sum, { size }) => sum + size, 0)
+    yield* this.#units(units, total)
+    const state = start.starts ? start.state : this.#walked
+    if (start.starts) this.#checkEnds(state)
+    this.#settle(state)
+    this.#judgeStart(start)
+    return {
+      logId: this.#super === undefined ? undefined : hex(this.#super.uuid),
+      epoch: this.#super?.epoch,
+      lsn: this.#mark?.lsn,
+      starts: start.starts,
+      refusal: start.starts ? undefined : start.error.message,
+      files: units.length,
+      bytes: total,
+      commits: this.#commits,
+      records: this.#records,
+      topics: state.topics.size,
+      findings: this.#findings,
+      offsets: new Map([...state.names.keys()].map((name) => [name, offsetsOf(state, name)])),
+    }
+  }
+
+  /** SUPER and MARK: two slots each, of which one is enough. */
+  #heads(): void {
+    const supers = [0, 1].map((slot) => this.#slot(`SUPER.${slot}`, 0, SUPER_BYTES, decodeSuper))
+    for (const s of supers) {
+      if (s !== undefined && (this.#super === undefined || s.sequence > this.#super.sequence))
+        this.#super = s
+    }
+    for (const slot of [0, 1]) this.#slot('MARK', slot * MARK_SLOT, MARK_BYTES, decodeMark)
+    const bytes = this.#file('MARK', 0, 2 * MARK_SLOT)
+    if (typeof bytes !== 'string') this.#mark = newestMark(bytes)?.mark
+  }
+
+  #slot<T extends { readonly result: string }>(
+    file: string,
+    at: number,
+    length: number,
+    decode: (bytes: Uint8Array) => T,
+  ): Exclude<T, { readonly result: 'bad' }> | undefined {
+    const bytes = this.#file(file, at, length)
+    // A slot that was never written is empty or zeros: no flaw.
+    if (typeof bytes !== 'string' && bytes.every((byte) => byte === 0)) return undefined
+    const decoded = typeof bytes === 'string' ? undefined : decode(bytes)
+    if (decoded !== undefined && decoded.result !== 'bad')
+      return decoded as Exclude<T, { readonly result: 'bad' }>
+    const why = typeof bytes === 'string' ? bytes : (decoded as { readonly why?: string }).why
+    this.#add({
+      grade: 'harmless',
+      file,
+      offset: at,
+      what: `One of the two slots of ${file.replace(/\.\d$/, '')} is not readable: ${why}.`,
+      means:
+        'The other slot counts as long as it is readable, and the next write makes this one again. A crash in the middle of a write leaves the same.',
+    })
+    return undefined
+  }
+
+  *#units(found: readonly Unit[], total: number): Generator<Progress> {
+    let units = found
+    let done = 0
+    let expected = 0
+    let before: Unit | undefined
+    for (let looks = 0; ;) {
+      const stood = stoodFor(units)
+      const unit = units.find(
+        (u) => !stood.has(u) && lastOf(u) >= expected && !this.#isDouble(u, units),
+      )
+      if (unit === undefined) break
+      // Behind the mark: just made, or made by a start that did not get on. Nothing acknowledged is in it.
+      const { lsn } = this.#mark ?? { lsn: Infinity }
+      if (unit.id.baseLsn > lsn && !this.#isMarked(unit)) break
+      let walked: Walked
+      try {
+        if (before !== undefined && unit.id.baseLsn > expected)
+          this.#missing(before, unit, expected)
+        walked = yield* this.#unit(unit, done, total)
+      } catch (error) {
+        // An engine that runs put an archive in its place, or removed it.
+        if (!isMissing(error) || looks++ > 100) throw error
+        units = listUnits(this.#disk, this.#directory)
+        const [first] = units
+        if (first !== undefined && first.id.baseLsn > expected) before = undefined
+        continue
+      }
+      done += unit.size
+      before = unit
+      expected = walked.nextLsn
+      units = units.filter((u) => u !== unit)
+    }
+    if (this.#mark !== undefined && expected <= this.#mark.lsn && before !== undefined)
+      this.#missing(before, undefined, expected)
+  }
+
+  *#unit(unit: Unit, done: number, total: number): Generator<Progress, Walked> {
+    const file = `log/${unit.name}`
+    if (unit.header.result === 'bad') {
+      this.#add({
+        grade: 'damage',
+        file,
+        offset: 0,
+        lsn: unit.id.baseLsn,
+        what: `The header of the file has a flaw: ${unit.header.why}.`,
+        means:
+          'What is behind it may be sound, but the engine does not start with it. `millrace salvage` takes what is readable into a new directory.',
+      })
+    }
+    const walk = walkUnit(this.#disk, unit, this.#limit(unit))
+    let step = walk.next()
+    let sections = 0
+    let flawed = unit.header.result === 'bad'
+    for (; step.done !== true; step = walk.next()) {
+      const found = step.value
+      if (found.found === 'flaw') {
+        this.#foundFlaw(file, found)
+        flawed = true
+      } else {
+        sections += this.#commit(file, found)
+      }
+      yield { file, done: done + found.at, total }
+    }
+    if (!flawed && unit.id.toLsn === undefined) this.#index(unit, step.value, sections)
+    return step.value
+  }
+
+  /** Behind the mark lies what nobody was told of; beside a running engine it may be half written. */
+  #limit(unit: Unit): number {
+    const { id, size } = unit
+    const mark = this.#mark
+    if (mark === undefined || id.toLsn !== undefined) return size
+    return this.#isMarked(unit) ? Math.min(size, mark.end) : size
+  }
+
+  #isMarked({ id }: Unit): boolean {
+    return id.baseLsn === this.#mark?.segmentBase && id.epoch === this.#mark.segmentEpoch
+  }
+
+  /** An earlier attempt at the same LSN, whose removal was lost. */
+  #isDouble(unit: Unit, units: readonly Unit[]): boolean {
+    const twin = units.find((u) => u !== unit && u.id.baseLsn === unit.id.baseLsn)
+    return twin !== undefined && (this.#isMarked(twin) || twin.size > unit.size)
+  }
+
+  #commit(file: string, found: Extract<Found, { found: 'commit' }>): number {
+    const { lsn, head, sections } = found
+    if (head !== undefined) this.#commits++
+    let readable = 0
+    for (const one of sections) {
+      const { kind } = one.section
+      if (kind <= sectionKinds.state) {
+        readable++
+        this.#offsets(one)
+      }
+      if (one.bytes === undefined) this.#badSection(file, lsn, one, one.why ?? 'not readable')
+      else if (!this.#decodes(kind, one.bytes))
+        this.#badSection(
+          file,
+          lsn,
+          one,
+          'its bytes match their hash, but this build cannot read them',
+        )
+      else if (kind === sectionKinds.records) this.#records += one.section.count
+      if (one.bytes !== undefined && kind === sectionKinds.checkpoint)
+        this.#walked = LogState.fromCheckpoint(one.bytes) ?? this.#walked
+    }
+    if (head !== undefined && sections.every((s) => s.bytes !== undefined))
+      this.#walked.apply(head, (s) => sections[head.sections.indexOf(s)]!.bytes!)
+    return readable
+  }
+
+  #decodes(kind: number, bytes: Uint8Array): boolean {
+    switch (kind) {
+      case sectionKinds.records:
+        return this.#view.read(bytes)
+      case sectionKinds.control:
+        return readControl(bytes) !== undefined
+      case sectionKinds.positions:
+        return decodePositions(bytes) !== undefined
+      case sectionKinds.changes:
+        return decodeChanges(bytes) !== undefined
+      case sectionKinds.checkpoint:
+        return LogState.fromCheckpoint(bytes) !== undefined
+      default:
+        return kind === sectionKinds.state
+    }
+  }
+
+  /** Offsets have no gaps, so a jump behind a flaw says what was in it. */
+  #offsets({ section }: FoundSection): void {
+    const place = placeOf(section.topic, section.partition)
+    const known = this.#next.get(place) ?? { offset: 0, flaws: 0 }
+    if (this.#flaw !== undefined && known.flaws < this.#flaws && section.baseOffset > known.offset)
+      this.#lose(this.#flaw, place, known.offset, section.baseOffset)
+    const offset = Math.max(known.offset, section.nextOffset)
+    this.#next.set(place, { offset, flaws: this.#flaws })
+  }
+
+  #badSection(file: string, lsn: number, { section }: FoundSection, why: string): void {
+    const { kind, baseOffset, nextOffset } = section
+    const place = placeOf(section.topic, section.partition)
+    if (kind <= sectionKinds.state) {
+      const finding = this.#add({
+        grade: 'damage',
+        file,
+        offset: section.at,
+        lsn,
+        what: `A block of ${nextOffset - baseOffset} offsets in commit ${lsn} is damaged: ${why}.`,
+        means: '',
+      })
+      this.#lose(finding, place, baseOffset, nextOffset)
+      return
+    }
+    const held = lsn < (this.#super?.checkpointLsn ?? 0)
+    this.#add({
+      grade: held ? 'harmless' : 'damage',
+      file,
+      offset: section.at,
+      lsn,
+      what: `The ${nameOf(kind)} in commit ${lsn} are damaged: ${why}.`,
+      means: held
+        ? 'A later checkpoint holds what they said, so nothing is lost.'
+        : 'Without them positions and topics are not known, and the engine does not start. `millrace salvage` goes back to what is known before them.',
+    })
+  }
+
+  #foundFlaw(file: string, found: Extract<Found, { found: 'flaw' }>): void {
+    const { at, to, lsn, toLsn, why } = found
+    const last = toLsn === undefined ? '' : lsn === toLsn - 1 ? '' : ` to ${toLsn - 1}`
+    this.#flaw = this.#add({
+      grade: 'damage',
+      file,
+      offset: at,
+      lsn,
+      what: `Bytes ${at} to ${to}, where commit ${lsn}${last} must be, are damaged: ${why}.`,
+      means: '',
+    })
+    this.#flaws++
+  }
+
+  #missing(before: Unit, after: Unit | undefined, lsn: number): void {
+    const toLsn = after?.id.baseLsn ?? (this.#mark?.lsn ?? lsn) + 1
+    // A flaw that reached the end of the file has said so already.
+    if (this.#flaw?.file === `log/${before.name}` && this.#flaw.lsn === lsn) return
+    const range = toLsn - 1 === lsn ? `commit ${lsn} is` : `commits ${lsn} to ${toLsn - 1} are`
+    this.#flaw = this.#add({
+      grade: 'damage',
+      file: `log/${before.name}`,
+      offset: before.size,
+      lsn,
+      what: `Behind the end of this file, ${range} missing: it was cut off, or a file is gone.`,
+      means: '',
+    })
+    this.#flaws++
+  }
+
+  #index(unit: Unit, walked: Walked, sections: number): void {
+    const file = `log/${unit.name.replace(/\.seg$/, '.idx')}`
+    if (!this.#disk.exists(`${this.#directory}/${file}`)) return
+    const map = storedIndex(this.#disk, unit)
+    const same = map?.nextLsn === walked.nextLsn && map.lastHash === walked.hash
+    if (same && map.sections === sections) return
+    // Written while its segment was ended: that one is newer than what is looked at here.
+    if (unit.id.baseLsn === this.#mark?.segmentBase) return
+    this.#add({
+      grade: 'harmless',
+      file,
+      offset: 0,
+      lsn: unit.id.baseLsn,
+      what: 'The index of this segment is damaged.',
+      means: 'It is made from the segment, and made again when the engine starts. Nothing is lost.',
+    })
+  }
+
+  #checkEnds(state: LogState): void {
+    for (const [id, topic] of state.topics) {
+      for (const [partition, next] of topic.next.entries()) {
+        const known = this.#next.get(placeOf(id, partition)) ?? { offset: 0, flaws: 0 }
+        if (this.#flaw !== undefined && known.flaws < this.#flaws && next > known.offset)
+          this.#lose(this.#flaw, placeOf(id, partition), known.offset, next)
+      }
+    }
+  }
+
+  /** Says of each damage what it cost, now that it is known what may still be read at all. */
+  #settle(state: LogState): void {
+    for (const finding of this.#findings) {
+      if (finding.means !== '') continue
+      const lost = (this.#lost.get(finding) ?? []).filter(({ place, to }) =>
+        isLive(state, place, to),
+      )
+      finding.lost = lost.map(({ place, from, to }) => {
+        const { topic, partition } = placeParts(place)
+        const there = state.topics.get(topic)!
+        return {
+          topic: there.info.name,
+          partition,
+          from: Math.max(from, there.earliest[partition]!),
+          to,
+        }
+      })
+      const section = finding.what.startsWith('A block')
+      if (finding.lost.length > 0) finding.means = LOST
+      else if (section) {
+        finding.grade = 'harmless'
+        finding.means =
+          'Retention has let go of these records, or their topic is deleted: nothing is lost.'
+      } else finding.means = UNKNOWN
+    }
+  }
+
+  #judgeStart(start: StartCheck): void {
+    if (start.starts) {
+      const { torn } = start
+      if (torn === undefined) return
+      this.#add({
+        grade: 'note',
+        file: `log/${torn.file}`,
+        offset: torn.at,
+        what: `The last ${torn.bytes} bytes are a commit that was not finished.`,
+        means:
+          'Nobody was told that it was accepted. The next start moves these bytes to `quarantine/`; beside a running engine it is the commit being written.',
+      })
+      return
+    }
+    const { file, offset } = start.error.details
+    const known = this.#findings.find(
+      (f) => f.grade === 'damage' && (f.file === `log/${String(file)}` || f.file === file),
+    )
+    if (known !== undefined) return
+    this.#add({
+      grade: 'damage',
+      file: typeof file === 'string' ? file : '.',
+      ...(typeof offset === 'number' ? { offset } : {}),
+      what: `The engine does not start: ${start.error.message}`,
+      means: 'What this report counts as sound can be taken out by `millrace salvage`.',
+    })
+  }
+
+  #add(finding: Omit<Finding, 'lost'>): Finding {
+    const made: Finding = { ...finding, lost: [] }
+    this.#findings.push(made)
+    return made
+  }
+
+  #lose(finding: Finding, place: number, from: number, to: number): void {
+    const list = this.#lost.get(finding) ?? []
+    list.push({ place, from, to })
+    this.#lost.set(finding, list)
+  }
+
+  #file(name: string, at: number, length: number): Uint8Array | string {
+    const path = `${this.#directory}/${name}`
+    return this.#disk.exists(path) ? bytesAt(this.#disk, path, at, length) : 'the file is not there'
+  }
+}
+
+const LOST =
+  'These records were accepted and cannot be read from this directory any more. A reader stops there (MR2005) and skips nothing. Put back a backup with `millrace restore`, or take everything else out with `millrace salvage`.'
+const UNKNOWN =
+  'No record that can still be read is known to be in it. `millrace salvage` writes a directory without the damage.'
+
+function nameOf(kind: number): string {
+  if (kind === sectionKinds.positions) return 'positions'
+  return kind === sectionKinds.changes
+    ? 'changes of topics and writers'
+    : 'contents of a checkpoint'
+}
+
+/** An LSN that is in the unit if any is: of a segment the first, as only its frames say where it ends. */
+const lastOf = ({ id }: Unit): number => (id.toLsn === undefined ? id.baseLsn : id.toLsn - 1)
+
+/** Whether anything is damaged that costs data or keeps the engine from starting. */
+export const isDamaged = ({ findings }: Pick<LogReport, 'findings'>): boolean =>
+  findings.some(({ grade }) => grade === 'damage')

@@ -1,0 +1,79 @@
+/** Looks at the snapshots of all stores without changing anything. */
+import { DiskError } from '../core/env/env.ts'
+import type { Disk, DiskFile } from '../core/env/env.ts'
+import { readChunks, readHeader } from './snapshot-file.ts'
+import type { SnapshotPlace } from './snapshot-file.ts'
+
+export interface SnapshotSeen extends SnapshotPlace {
+  /** Within the directory of the snapshots. */
+  readonly file: string
+  readonly bytes: number
+  /** Its changelog is needed from this offset on; undefined where the snapshot is damaged. */
+  readonly offset: number | undefined
+}
+
+/** Every snapshot below `dir`, one step per file; those that are gone meanwhile are left out. */
+export function* verifySnapshots(disk: Disk, dir: string): Generator<SnapshotSeen> {
+  for (const { changelog, partition, name } of snapshotFiles(disk, dir)) {
+    const file = `${changelog}/${partition}/${name}`
+    const seen = lookAt(disk, `${dir}/${file}`, { changelog, partition })
+    if (seen !== undefined) yield { changelog, partition, file, ...seen }
+  }
+}
+
+interface SnapshotFile extends SnapshotPlace {
+  readonly name: string
+}
+
+/** Files of snapshots below `dir`; none where there is no such directory. */
+export function snapshotFiles(disk: Disk, dir: string): SnapshotFile[] {
+  const files: SnapshotFile[] = []
+  for (const changelog of foldersIn(disk, dir)) {
+    for (const partition of foldersIn(disk, `${dir}/${changelog}`)) {
+      if (!/^\d+$/.test(partition)) continue
+      for (const { name } of disk.list(`${dir}/${changelog}/${partition}`)) {
+        if (/^\d+\.snap$/.test(name)) files.push({ changelog, partition: Number(partition), name })
+      }
+    }
+  }
+  return files
+}
+
+function foldersIn(disk: Disk, path: string): string[] {
+  if (!disk.exists(path)) return []
+  return disk
+    .list(path)
+    .filter(({ directory }) => directory)
+    .map(({ name }) => name)
+}
+
+function lookAt(
+  disk: Disk,
+  path: string,
+  place: SnapshotPlace,
+): { readonly bytes: number; readonly offset: number | undefined } | undefined {
+  let file: DiskFile
+  try {
+    file = disk.open(path, 'read')
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    return { bytes: file.size(), offset: offsetOf(file, place) }
+  } finally {
+    file.close()
+  }
+}
+
+function offsetOf(file: DiskFile, place: SnapshotPlace): number | undefined {
+  try {
+    const header = readHeader(file, place)
+    if (header === undefined) return undefined
+    for (const chunk of readChunks(file, header)) if (chunk === undefined) return undefined
+    return header.offset
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
+    return undefined
+  }
+}
