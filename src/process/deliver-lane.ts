@@ -5,6 +5,7 @@
  */
 import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
+import { mark } from '../core/mark.ts'
 import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
 import type { Position, Reader } from '../log/log.ts'
@@ -146,6 +147,7 @@ export class Lane {
   /** After the sink opened again: a sink with a position of its own is asked where it stands; others get the batch again. */
   displace(): void {
     if (!this.#options.transactional && this.#placed) return
+    mark('deliver: the sink opened again')
     this.#placed = false
     if (!this.inFlight) this.#pending = undefined
   }
@@ -209,6 +211,7 @@ export class Lane {
     const arrived = following && this.#at >= this.#until
     if (!something && !arrived && this.#at - this.#settled < farAhead) return { kind: 'none' }
     this.#pending = pending
+    if (following) mark('deliver: the sink is ahead of the log')
     if (following) {
       this.#finish(rejectedIn(records, this.#rejectedBefore))
       return { kind: 'follow' }

@@ -4,6 +4,7 @@
  * idempotent producer, its session; it is stored as a whole or not at all.
  */
 import type { Env } from '../core/env/env.ts'
+import { mark } from '../core/mark.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Log, Writer } from '../log/log.ts'
@@ -322,5 +323,6 @@ export class PushIngestRunner implements Runner {
 
 function unknownOutcome(id: string, cause: MillraceError | undefined): MillraceError {
   const why = cause === undefined ? '' : ` (${cause.code})`
+  mark('ingest: a commit under it did not end well')
   return new MillraceError('MR1042', `The commit of ${id} did not end well${why}.`)
 }

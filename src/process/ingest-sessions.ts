@@ -6,6 +6,7 @@
  * request could open a second session when the first is forgotten; where the epoch is a time, that is seen and refused.
  */
 import { limits } from '../limits.ts'
+import { mark } from '../core/mark.ts'
 import type { Store, StoreSpec } from '../state/store.ts'
 import type { IngestAnswer, ProducerRef, Refusal } from './ingest-request.ts'
 
@@ -52,6 +53,7 @@ export function admit(session: Session | undefined, ref: ProducerRef, now: numbe
     )
   }
   const kept = live.answers.find((answer) => answer.sequence === ref.sequence)
+  if (kept !== undefined) mark('ingest: a request comes again')
   if (kept !== undefined)
     return { result: 'repeat', answer: { status: kept.status, body: kept.body } }
   return refused(

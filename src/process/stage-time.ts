@@ -1,5 +1,6 @@
 /** Stream time of a stage: closing windows as the merged watermark rises, idle partitions, and telling downstream. */
 import { must } from '../core/assert.ts'
+import { mark } from '../core/mark.ts'
 import type { Env } from '../core/env/env.ts'
 import { limits } from '../limits.ts'
 import type { Writer } from '../log/log.ts'
@@ -142,6 +143,7 @@ export class StageTime {
       pulse.allIdle = decision.allIdle
       pulse.lookAt = decision.lookAt
       if (decision.raiseTo !== undefined) {
+        mark('time: a silent partition is idle')
         task.time.raiseSource(stream.input, decision.raiseTo)
         pulse.raisedAt = now
         raised = true

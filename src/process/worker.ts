@@ -3,6 +3,7 @@
  * this worker owns. Nothing here knows what a runner does.
  */
 import type { Env } from '../core/env/env.ts'
+import { mark } from '../core/mark.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { CommitResult, Log, Writer } from '../log/log.ts'
@@ -346,6 +347,7 @@ export class WorkerLoop {
 
   /** Forgets everything that is not committed; the next `#open` reads back what is. */
   async #startOver(cause: MillraceError, full: boolean): Promise<void> {
+    mark('worker: starts over from the last commit')
     this.#stagedSince = undefined
     for (const runner of [...this.#live]) this.#resetRunner(runner, cause)
     await this.#writer?.close()
@@ -355,6 +357,7 @@ export class WorkerLoop {
       return
     }
     const backoff = Math.min(longestBackoffMs, firstBackoffMs * 2 ** Math.min(this.#retries++, 16))
+    mark('worker: waits before it tries again')
     this.#beat(full ? 'disk full' : 'opening')
     await this.#env.timers.sleep(backoff, this.#options.signal)
   }
@@ -411,6 +414,7 @@ function refusal(result: Exclude<CommitResult, { outcome: 'committed' }>): Turn 
 
 function afterError(error: MillraceError): Turn {
   const why = afterLogError(error)
+  if (why !== 'closed') mark(`worker: ${why}`)
   if (why === 'full') return { next: 'reset', cause: error, full: true }
   return { next: 'end', end: { why, error } }
 }

@@ -6,6 +6,7 @@
 import { dirname } from 'node:path'
 import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
+import { mark } from '../core/mark.ts'
 import { DiskError } from '../core/env/env.ts'
 import type { Disk, DiskFile, Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
@@ -54,6 +55,7 @@ export function loadSnapshot(
   if (found === undefined) return 0
   const { file, header } = found
   try {
+    mark('restore: from a snapshot')
     for (const chunk of readWhole(file, header)) store.restore(chunk)
     return header.offset
   } finally {
@@ -270,6 +272,7 @@ function openWhole(disk: Disk, path: string, place: SnapshotPlace, end: number):
     // Bytes that the disk does not give back are no better than damaged ones.
     if (!(error instanceof DiskError)) throw error
   }
+  mark('snapshot: passed over')
   file?.close()
   return undefined
 }
@@ -325,6 +328,7 @@ function write(
     disk.fsyncDir(folder)
     return header
   } catch (error) {
+    mark('snapshot: given up half-way')
     // Half a snapshot is of no use, and on a full disk its space is.
     if (error instanceof DiskError || error instanceof MillraceError) removeIfThere(disk, temporary)
     throw error
@@ -373,6 +377,7 @@ function* live(entry: ChangelogEntry | undefined): Generator<ChangelogEntry> {
 function removeOld(disk: Disk, folder: string, lsn: number): void {
   const names = snapshotFiles(disk, folder)
   const own = names.indexOf(`${lsn}.snap`)
+  if (names.length > own + kept) mark('snapshot: old ones go')
   for (const name of [...names.slice(0, own), ...names.slice(own + kept)]) {
     disk.unlink(`${folder}/${name}`)
   }

@@ -38,6 +38,10 @@ export interface Config {
   readonly gapMs: number
   /** Between two bodies of a producer, at most; they go on until the last crash. */
   readonly bodyGapMs: number
+  /** Writes and reads that handle a part, operations that take long. */
+  readonly weather: boolean
+  /** Once all is checked, a bit of a sealed segment turns over. */
+  readonly rot: boolean
   readonly lostAnswers: number
   /** Now and then the engine stays down for hours, and its clock is set while it is. */
   readonly pauses: boolean
@@ -83,6 +87,8 @@ export function draw(random: SeededRandom): Config {
     gapMs: many ? random.pick([2, 10, 40]) : 120,
     bodyGapMs: many ? random.pick([60, 200]) : 30,
     pauses: random.chance(0.3),
+    weather: random.chance(0.4),
+    rot: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
   }

@@ -167,7 +167,7 @@ export class Observer {
   }
 }
 
-function isGone(walk: TopicWalk, place: string): boolean {
+export function isGone(walk: TopicWalk, place: string): boolean {
   const cut = place.lastIndexOf('/')
   return Number(place.slice(cut + 1)) < (walk.begins.get(place.slice(0, cut)) ?? 0)
 }

@@ -7,7 +7,7 @@ import {
   Simulation,
   SimulationStuck,
 } from '../../src/testing/index.ts'
-import type { CrashKind } from '../../src/testing/index.ts'
+import { Chaos } from './chaos.ts'
 import { checkAll, positionsOf } from './check.ts'
 import type { Final } from './check.ts'
 import { draw } from './config.ts'
@@ -16,27 +16,12 @@ import { Observer, TopicWalk } from './observer.ts'
 import { simulatedPipeline } from './pipeline.ts'
 import { Producer } from './producers.ts'
 import type { Ledger } from './producers.ts'
+import { readRotten, rotOne } from './rot.ts'
 import { outlets } from './sinks.ts'
 import type { Outlets } from './sinks.ts'
+import { noTally } from './tally.ts'
+import type { Tally } from './tally.ts'
 import { violation, Violation } from './violation.ts'
-
-export interface Tally {
-  kills: number
-  powerCuts: number
-  workerKills: number
-  stops: number
-  /** Times the disk was full, and times it failed. */
-  full: number
-  failures: number
-  /** Crashes that came while the log thread was in the middle of disk work. */
-  midWrite: number
-  /** Crashes that came before the engine was up again. */
-  inRecovery: number
-  /** Recoveries that found a torn tail. */
-  torn: number
-  snapshots: number
-  events: number
-}
 
 export interface RunResult {
   readonly seed: number
@@ -45,20 +30,27 @@ export interface RunResult {
   readonly violation: Violation | undefined
   readonly traceHash: string
   readonly trace: readonly string[]
+  /** What was done to the disk, by kind. */
+  readonly faults: ReadonlyMap<string, number>
   /** Of the engine's disk. */
   readonly contents: ReadonlyMap<string, Uint8Array>
   readonly walk: TopicWalk
 }
 
 /** Everything follows from the seed; `change` overrides what it drew. */
-export async function runSeed(seed: number, change: Partial<Config> = {}): Promise<RunResult> {
+export async function runSeed(
+  seed: number,
+  change: Partial<Config> = {},
+  traceLines = 200,
+): Promise<RunResult> {
   const config = { ...draw(new SeededRandom(seed, 'config')), ...change }
-  const run = new Run(seed, config)
+  const run = new Run(seed, config, traceLines)
   const failed = await run.all().then(
     () => undefined,
     (error: unknown) => asViolation(error),
   )
   const { simulation, tally, final } = run
+  const disk = simulation.disk()
   return {
     seed,
     config,
@@ -66,7 +58,8 @@ export async function runSeed(seed: number, change: Partial<Config> = {}): Promi
     violation: failed,
     traceHash: simulation.trace.hash,
     trace: simulation.trace.last,
-    contents: simulation.disk().contents(),
+    contents: disk.contents(),
+    faults: disk.counts,
     walk: final,
   }
 }
@@ -78,19 +71,7 @@ function asViolation(error: unknown): Violation {
 
 class Run {
   readonly simulation: Simulation
-  readonly tally: Tally = {
-    kills: 0,
-    powerCuts: 0,
-    workerKills: 0,
-    stops: 0,
-    full: 0,
-    failures: 0,
-    midWrite: 0,
-    inRecovery: 0,
-    torn: 0,
-    snapshots: 0,
-    events: 0,
-  }
+  readonly tally: Tally = noTally()
   final = new TopicWalk()
   readonly #config: Config
   readonly #engine: SimulatedEngine
@@ -100,12 +81,11 @@ class Run {
   readonly #observer = new Observer()
   readonly #random: SeededRandom
   readonly #sleep: (ms: number) => Promise<void>
-  /** A fault is under way that the engine answers by ending. */
-  #mayFail = false
+  readonly #chaos: Chaos
 
-  constructor(seed: number, config: Config) {
+  constructor(seed: number, config: Config, traceLines: number) {
     this.#config = config
-    const simulation = new Simulation({ seed })
+    const simulation = new Simulation({ seed, traceLines })
     this.simulation = simulation
     this.#random = simulation.random('chaos')
     this.#sinks = outlets(simulation.random('sinks'), config.sinkFaults)
@@ -122,6 +102,14 @@ class Run {
     })
     const env = simulation.env('chaos', simulation.disk('elsewhere'))
     this.#sleep = (ms) => env.timers.sleep(ms)
+    this.#chaos = new Chaos({
+      simulation,
+      engine: this.#engine,
+      config,
+      tally: this.tally,
+      workers: () => this.#workers(),
+      sleep: this.#sleep,
+    })
   }
 
   /** Runs a task of the world outside while virtual time passes; nothing of the engine may fail meanwhile. */
@@ -130,7 +118,10 @@ class Run {
     void task.finally(() => (ended = true)).catch(() => undefined)
     const done = (): boolean => {
       if (this.#observer.error !== undefined) throw this.#observer.error
-      if (!this.#mayFail && (this.#engine.state === 'failed' || this.#engine.error !== undefined)) {
+      if (
+        !this.#chaos.mayFail &&
+        (this.#engine.state === 'failed' || this.#engine.error !== undefined)
+      ) {
         throw violation(
           'I7',
           `the engine ended by itself during ${what}: ${String(this.#engine.error)}`,
@@ -169,7 +160,7 @@ class Run {
     )
     if (plain) all.push(new Producer(outside, 'plain', false))
     let crashing = true
-    const chaos = this.#chaos().finally(() => (crashing = false))
+    const chaos = this.#chaos.run().finally(() => (crashing = false))
     const work = Promise.all([
       ...all.map((producer) => producer.run(bodies, () => crashing)),
       chaos,
@@ -195,7 +186,23 @@ class Run {
     const final = await this.#final()
     this.#observer.check(final.walk)
     checkAll(final, this.#engine.plans[0]!, this.#config, this.#ledger, this.#plans, this.#sinks)
-    await this.#drive('stopping', this.#engine.stop())
+    if (this.#config.rot) await this.#rot()
+    else await this.#drive('stopping', this.#engine.stop())
+  }
+
+  /** The engine may refuse to start over it, or a task to go on; what is given out is what was there. */
+  async #rot(): Promise<void> {
+    this.#chaos.mayFail = true
+    this.#engine.kill()
+    const disk = this.simulation.disk()
+    if (!rotOne(disk, this.#random)) return
+    this.#engine.start(this.#workers())
+    const up = async (): Promise<void> => {
+      for (let waited = 0; this.#engine.state === 'starting' && waited < 500; waited += 10)
+        await this.#sleep(10)
+      await readRotten(this.#engine, this.final)
+    }
+    await this.#drive('reading what has rotted', up())
   }
 
   #workers(): number {
@@ -230,132 +237,8 @@ class Run {
     await this.#sleep(200)
   }
 
-  /** Crashes, one after another, now and then before the engine is up again. */
-  async #chaos(): Promise<void> {
-    const random = this.#random
-    let again = false
-    for (let i = 0; i < this.#config.crashes; i++) {
-      if (again) {
-        await this.#crash(random.chance(0.4) ? 'kill' : 'power', 25)
-        again = await this.#restart(random.chance(0.3))
-        continue
-      }
-      await this.#sleep(random.int(this.#config.gapMs))
-      await this.#until(() => this.#engine.state === 'running')
-      const luck = random.float()
-      if (luck < 0.25) {
-        const slots = [0, 1, 2, 3].filter((slot) => this.#engine.phase(slot) !== undefined)
-        await this.#killWorker(slots[random.int(Math.max(1, slots.length))] ?? 0)
-        continue
-      }
-      if (luck < 0.32) {
-        await this.#diskFull()
-        continue
-      }
-      if (luck < 0.4) await this.#diskFails()
-      else if (luck < 0.46) {
-        await this.#engine.stop()
-        this.tally.stops++
-      } else {
-        await this.#crash(random.chance(0.5) ? 'kill' : 'power', random.chance(0.7) ? 40 : 0)
-      }
-      again = await this.#restart(random.chance(0.35))
-    }
-  }
-
-  /** True when the next crash is to come in the middle of starting. */
-  async #restart(again: boolean): Promise<boolean> {
-    await this.#sleep(this.#random.int(40))
-    if (this.#config.pauses && this.#random.chance(0.3)) {
-      // Longer than what is between two stages is kept, unless the second of them has not read it.
-      this.simulation.scheduler.spend(2 * 3_600_000)
-      this.simulation.clockSkewMs = (this.#random.float() - 0.5) * 3_600_000
-    }
-    this.#engine.start(this.#workers())
-    this.#mayFail = false
-    return again
-  }
-
-  /** Most of them while a commit is on its way: it may arrive when the next one has taken over. */
-  async #killWorker(slot: number): Promise<void> {
-    const random = this.#random
-    let victim = slot
-    if (random.chance(0.7)) {
-      const disk = this.simulation.disk()
-      let written = (): void => undefined
-      const writing = new Promise<void>((resolve) => (written = resolve))
-      disk.hook = (operation, path) => {
-        if (operation === 'write' && path.endsWith('.seg')) written()
-        return undefined
-      }
-      await Promise.race([writing, this.#sleep(100)])
-      disk.hook = undefined
-      // Its answer may be sent already, and not have arrived.
-      if (random.chance(0.7)) await this.#sleep(random.float() * 0.3)
-      const slots = [0, 1, 2, 3].filter((i) => this.#engine.phase(i) === 'committing')
-      victim = slots[random.int(Math.max(1, slots.length))] ?? slot
-    }
-    this.tally.workerKills += this.#engine.killWorker(victim) ? 1 : 0
-  }
-
-  /** There is hardly any space left, for a while. */
-  async #diskFull(): Promise<void> {
-    const disk = this.simulation.disk()
-    disk.capacityBytes = disk.usedBytes + this.#random.int(2_000)
-    await this.#sleep(this.#random.int(200))
-    disk.capacityBytes = 2 ** 40
-    this.tally.full++
-  }
-
-  /** The disk fails to write or sync once: the engine ends, and what it had not acknowledged may be there or not. */
-  async #diskFails(): Promise<void> {
-    this.#mayFail = true
-    const on = this.#random.pick(['fdatasync', 'fdatasync', 'write'] as const)
-    const nth = 1 + this.#random.int(8)
-    const undo = this.simulation.disk().inject({ on, path: 'data/', nth, effect: { error: 'EIO' } })
-    for (let waited = 0; this.#engine.state === 'running' && waited < 400; waited += 5)
-      await this.#sleep(5)
-    undo()
-    if (this.#engine.state === 'failed') this.tally.failures++
-    else this.#engine.kill()
-    // Another process now, or the machine loses power before there is one.
-    if (this.#random.chance(0.3)) this.simulation.disk().losePower()
-  }
-
-  /** At one of the next `within` operations that change the disk; now where that is 0, or so many do not come. */
-  async #crash(kind: CrashKind, within: number): Promise<void> {
-    const random = this.#random
-    const engine = this.#engine
-    const disk = this.simulation.disk()
-    const inRecovery = engine.state === 'starting'
-    if (within > 0) {
-      let midWrite = false
-      const nth = disk.changes + 1 + random.int(within)
-      disk.hook = (_operation, _path, changes) => {
-        if (changes < nth) return undefined
-        midWrite = engine.writing
-        disk.hook = undefined
-        return { crash: kind }
-      }
-      for (let waited = 0; engine.state !== 'down' && waited < 400; waited += 5)
-        await this.#sleep(5)
-      disk.hook = undefined
-      if (engine.state === 'down') return this.#count(kind, midWrite, inRecovery)
-    }
-    this.#count(kind, engine.writing, inRecovery)
-    if (kind === 'kill') engine.kill()
-    else engine.powerCut()
-  }
-
-  #count(kind: CrashKind, midWrite: boolean, inRecovery: boolean): void {
-    if (kind === 'kill') this.tally.kills++
-    else this.tally.powerCuts++
-    if (midWrite) this.tally.midWrite++
-    if (inRecovery) this.tally.inRecovery++
-  }
-
   async #heal(): Promise<void> {
-    this.simulation.disk().hook = undefined
+    this.#chaos.end()
     if (this.#engine.state === 'down') this.#engine.start(this.#workers())
     await this.#until(() => this.#engine.state === 'running')
     this.#observer.everyMs = 100

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Config } from './config.ts'
+import { regressions } from './regressions.ts'
 import { runSeed } from './run.ts'
 import type { RunResult } from './run.ts'
 
@@ -34,9 +35,9 @@ function outcome({ walk }: RunResult): string[] {
 }
 
 describe('the whole engine, simulated', () => {
-  test('keeps its promises whatever dies, at any moment (60 seeds)', async () => {
+  test('keeps its promises whatever dies, at any moment (10 seeds)', async () => {
     const sum = { crashes: 0, midWrite: 0, workerKills: 0, torn: 0, snapshots: 0, inRecovery: 0 }
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= 10; seed++) {
       const result = await runSeed(seed)
       kept(result)
       const { kills, powerCuts, midWrite, workerKills, torn, snapshots, inRecovery } = result.tally
@@ -48,20 +49,24 @@ describe('the whole engine, simulated', () => {
       sum.inRecovery += inRecovery
     }
     // Faults that miss their moment prove nothing.
-    expect(sum.crashes).toBeGreaterThan(120)
+    expect(sum.crashes).toBeGreaterThan(250)
     expect(sum.midWrite / sum.crashes).toBeGreaterThan(0.2)
-    expect(sum.workerKills).toBeGreaterThan(20)
-    expect(sum.inRecovery).toBeGreaterThan(20)
+    expect(sum.workerKills).toBeGreaterThan(50)
+    expect(sum.inRecovery).toBeGreaterThan(50)
     expect(sum.torn).toBeGreaterThan(1)
     expect(sum.snapshots).toBeGreaterThan(20)
   }, 120_000)
 
   test('does the same twice: the same trace, the same bytes', async () => {
-    for (const seed of [1, 2, 3, 4]) {
+    for (const seed of [1, 4, 5]) {
       const [first, again] = [await runSeed(seed), await runSeed(seed)]
       expect(again.traceHash).toBe(first.traceHash)
       expect(again.contents).toEqual(first.contents)
     }
+  }, 120_000)
+
+  test('keeps what it once broke', async () => {
+    for (const { seed, change } of regressions) kept(await runSeed(seed, change))
   }, 120_000)
 
   test('finds out the same with one worker and four, with small batches and large', async () => {

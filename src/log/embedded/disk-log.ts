@@ -3,6 +3,7 @@
  * Only step machines; every DiskError that leaves one is fatal for this object (fail-stop), except where it says `full`.
  */
 import { assert, must } from '../../core/assert.ts'
+import { mark } from '../../core/mark.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import {
   decodeHead,
@@ -239,6 +240,7 @@ export class DiskLog {
     this.sealed = [...this.sealed, { id: sealedId, lastLsn: old.nextLsn - 1, bytes, maxLogTime }]
     this.#file = file
     this.#map = map
+    mark('log: a segment is sealed')
     return 'rolled'
   }
 

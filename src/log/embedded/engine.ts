@@ -3,6 +3,7 @@
  * publishes. Owned by one thread. Everything it does on disk is a step machine; everything else is plain computation.
  */
 import { assert, must } from '../../core/assert.ts'
+import { mark } from '../../core/mark.ts'
 import { DiskError } from '../../core/env/env.ts'
 import type { DiskLock, Env } from '../../core/env/env.ts'
 import { xxh64 } from '../../core/hash.ts'
@@ -88,6 +89,7 @@ export class Engine {
     })
     const heads = frames.length === 0 ? [] : yield* this.#append(frames)
     if (heads instanceof MillraceError) {
+      mark('commit: written and not known to be durable')
       const refused = heads.code === 'MR2007'
       return plans.map((plan) => {
         if (plan instanceof MillraceError) return { outcome: 'refused', error: plan }
@@ -208,6 +210,7 @@ export class Engine {
     try {
       const heads = yield* this.log.append(frames)
       if (heads !== 'full') return heads
+      mark('log: no room for a commit')
       this.end.full = true
       return this.#fullError()
     } catch (error) {
@@ -222,6 +225,7 @@ export class Engine {
   #poison(error: unknown): MillraceError {
     if (error instanceof MillraceError) return error
     if (!(error instanceof DiskError)) throw error
+    mark('log: a failed disk ends it')
     const what = `${error.operation} on ${error.path} failed with ${error.code}.`
     this.#failure = new MillraceError('MR2008', what, { cause: error })
     return this.#failure

@@ -1,5 +1,6 @@
 /** Looks at a data directory before it is opened: facts for decide.ts to judge. Changes nothing. */
 import type { Disk } from '../../core/env/env.ts'
+import { mark } from '../../core/mark.ts'
 import { MillraceError } from '../../errors.ts'
 import { decideTail, refuse } from './decide.ts'
 import type { ChainFact, LayoutDecision, LayoutFacts, Refusal, SegmentFact } from './decide.ts'
@@ -102,6 +103,7 @@ export function* scanAll(disk: Disk, directory: string, layout: Layout): Steps<S
       why: map.broken,
       later,
     }
+    if (flawed) mark('recovery: the tail has a flaw')
     if (flawed || lastSegment) {
       const tail = decideTail(facts)
       if (tail.decision === 'refuse') throw refusal(directory, tail)
@@ -145,6 +147,7 @@ export function* gatherChain(
   for (const [i, { id, size, header }] of layout.segments.entries()) {
     const following = layout.segments[i + 1]
     if (following !== undefined && following.id.baseLsn - 1 <= removedTo) {
+      mark('recovery: a removed segment is there again')
       removed.push(id)
       continue
     }

@@ -1,5 +1,6 @@
 /** Opens a data directory for writing: gathers facts, lets decide.ts judge them, and does what it decided. */
 import type { Disk, DiskFile, DiskLock } from '../../core/env/env.ts'
+import { mark } from '../../core/mark.ts'
 import { DiskError } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { createDirectory } from './create.ts'
@@ -101,7 +102,10 @@ function* recover(
   }
   for (const name of layout.leftovers) yield* unlinkIfThere(disk, `${folder}/${name}`)
   yield* step('fsyncDir', folder, () => disk.fsyncDir(folder))
-  for (const rebuilt of chain.rebuilt) yield* writeIndex(disk, folder, rebuilt, layout.super.uuid)
+  for (const rebuilt of chain.rebuilt) {
+    mark('recovery: an index is made again')
+    yield* writeIndex(disk, folder, rebuilt, layout.super.uuid)
+  }
   const path = `${folder}/${fileName(map.id)}`
   const file = yield* step('open', path, () => disk.open(path, 'write'))
   const epoch = Math.max(layout.super.epoch, layout.mark.epoch, last.lastEpoch) + 1
@@ -129,6 +133,7 @@ function* quarantine(
   from: number,
   epoch: number,
 ): Steps<string> {
+  mark('recovery: a torn tail is set aside')
   const size = yield* step('size', file.path, () => file.size())
   const folder = `${directory}/quarantine`
   const path = `${folder}/${epoch}-${file.path.slice(file.path.lastIndexOf('/') + 1)}-${from}`
@@ -156,6 +161,7 @@ function* quarantine(
 function* rewrite(file: DiskFile, unmarked: readonly Unmarked[]): Steps<number> {
   let bytes = 0
   for (const frame of unmarked) {
+    mark('recovery: frames above the mark are written again')
     yield* writeAll(file, frame.bytes, frame.position)
     bytes += frame.bytes.length
   }

@@ -1,5 +1,6 @@
 /** Decides whether a commit may enter the log, and completes its frame: topic ids, offsets, positions. Pure but for the head, which it fills in. */
 import { xxh64 } from '../../core/hash.ts'
+import { mark } from '../../core/mark.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Position } from '../log.ts'
 import { align8, placeEntry, putEntry, readEntries, sectionKinds } from './format.ts'
@@ -48,6 +49,7 @@ export function planCommit(
 ): PlannedCommit | MillraceError {
   const writer = state.writerById(request.writer)
   if (writer === undefined || writer.epoch !== request.epoch) {
+    mark('commit: an old owner is refused (I8)')
     return new MillraceError(
       'MR2006',
       `The writer has epoch ${request.epoch}, the newest is ${writer?.epoch ?? 0}.`,

@@ -3,6 +3,7 @@
  * read; puts archives in the place of others of which little is left.
  */
 import { DiskError } from '../../core/env/env.ts'
+import { mark } from '../../core/mark.ts'
 import { MillraceError } from '../../errors.ts'
 import type { Engine } from './engine.ts'
 import { archiveBytes, liveOf } from './archive.ts'
@@ -61,6 +62,7 @@ export class Retention {
       return yield* this.#pass()
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== 'MR2007') throw error
+      mark('retention: indexes go for space')
       // Giving space back takes a little of it: that of some indexes, which are made again where they are missed.
       const count = Math.min(INDEXES, this.#reached)
       yield* this.#engine.guarded(this.#engine.log.removeIndexes(count))
@@ -92,9 +94,13 @@ export class Retention {
     const { log } = this.#engine
     const removable = this.#removable()
     if (removable === 0) return
+    mark('retention: segments are removed')
     const last = log.sealed[removable - 1]!
     // Recovery starts at the checkpoint, so it must lie behind what is removed.
-    if (log.checkpointSegment <= last.id.baseLsn) yield* this.#engine.checkpoint(true)
+    if (log.checkpointSegment <= last.id.baseLsn) {
+      mark('retention: a checkpoint first')
+      yield* this.#engine.checkpoint(true)
+    }
     yield* this.#engine.change([{ type: 'removed', to: last.lastLsn }])
     for (const { id } of log.sealed.slice(0, removable)) this.#forget(id.baseLsn)
     yield* this.#engine.guarded(log.remove(removable))
@@ -120,6 +126,7 @@ export class Retention {
     const members = facts.slice(run.from, run.from + run.count)
     const maps = members.map(({ id }) => this.#map(id.baseLsn)).filter((map) => map !== undefined)
     if (maps.length !== members.length) return
+    mark('retention: segments are rewritten as an archive')
     yield* this.#engine.guarded(log.archive(run.from, maps, this.#isLive))
     for (const { id } of members) this.#forget(id.baseLsn)
   }

@@ -30,6 +30,8 @@ export interface DiskOptions {
   readonly trace: (line: string) => void
   /** Milliseconds for modification times. */
   readonly now: () => number
+  /** Lets virtual milliseconds pass inside an operation. */
+  readonly spend: (ms: number) => void
   /** Default 1 TiB. */
   readonly capacityBytes?: number
 }
@@ -51,17 +53,21 @@ export class SimulatedDisk {
   /** Operations so far, and those of them that change the disk. */
   operations = 0
   changes = 0
+  /** What was done to it, by kind. */
+  readonly counts = new Map<string, number>()
 
   readonly locks = new Map<Node, DiskOwner>()
   readonly #owners = new Map<DiskOwner, () => void>()
   readonly #random: SeededRandom
   readonly #trace: (line: string) => void
+  readonly #spend: (ms: number) => void
   #nodes = 1
 
   constructor(options: DiskOptions) {
     this.#random = options.random
     this.#trace = options.trace
     this.now = options.now
+    this.#spend = options.spend
     this.capacityBytes = options.capacityBytes ?? 2 ** 40
   }
 
@@ -96,13 +102,16 @@ export class SimulatedDisk {
     const directories = [...nodesUnder(this.root)].filter((node) => node.kind === 'directory')
     const names = loseNames(directories, this.#random)
     this.#trace(`power names ${names}`)
+    if (names !== 'clean') this.#count(`power cut: unsynced names, ${names}`)
     this.usedBytes = 0
     for (const node of nodesUnder(this.root)) {
       if (node.kind === 'directory') continue
       const how = node.losePower(this.#random)
       node.links = 1
       this.usedBytes += node.volatile.size
-      if (how !== 'clean') this.#trace(`power inode ${node.id} ${how} ${node.durable.size}`)
+      if (how === 'clean') continue
+      this.#trace(`power inode ${node.id} ${how} ${node.durable.size}`)
+      this.#count(`power cut: unsynced bytes, ${how}`)
     }
   }
 
@@ -112,6 +121,11 @@ export class SimulatedDisk {
     if (node?.kind !== 'file') throw new DiskError('ENOENT', 'flipBit', path)
     node.flip(byte, bit)
     this.#trace(`flip ${path} ${byte}.${bit}`)
+    this.#count('bit rot')
+  }
+
+  #count(kind: string): void {
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1)
   }
 
   /** Every file as programs see it, by path; for comparisons in tests. */
@@ -160,12 +174,17 @@ export class SimulatedDisk {
     if (isChanging(operation)) this.changes += 1
     const effect = this.hook?.(operation, path, this.changes) ?? this.faults.next(operation, path)
     if (effect === undefined) return act(Infinity)
+    this.#count(kindOf(effect, operation))
     this.#trace(`${owner.label} ${operation} ${path} ${JSON.stringify(effect)}`)
     if ('error' in effect) {
       failed?.()
       throw new DiskError(effect.error, operation, path)
     }
     if ('short' in effect) return act(effect.short)
+    if ('slow' in effect) {
+      this.#spend(effect.slow)
+      return act(Infinity)
+    }
     const moment = effect.moment ?? crashMoment(operation, this.#random)
     const limit = moment === 'middle' ? this.#random.int(4096) : Infinity
     try {
@@ -194,6 +213,13 @@ export class SimulatedDisk {
   release(inode: Inode): void {
     if (inode.links === 0 && inode.handles === 0) this.usedBytes -= inode.volatile.size
   }
+}
+
+function kindOf(effect: DiskEffect, operation: DiskOperation): string {
+  if ('error' in effect) return `${effect.error} on ${operation}`
+  if ('short' in effect) return `short ${operation}`
+  if ('slow' in effect) return 'slow operation'
+  return `${effect.crash} at ${operation}`
 }
 
 export function parts(path: string): string[] {

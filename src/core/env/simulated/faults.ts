@@ -36,11 +36,13 @@ export type CrashKind = 'kill' | 'power'
  * - `error`: the operation fails with this errno and does nothing. A failed sync also forgets what it should have
  *   written: programs still see it, no later sync brings it (as ext4 and XFS do).
  * - `short`: a read or write handles this many bytes only.
+ * - `slow`: it takes so many milliseconds, in which nothing else runs.
  * - `crash`: the process dies, or the machine loses power, before, after, or (a write) in the middle of the operation.
  */
 export type DiskEffect =
   | { readonly error: string }
   | { readonly short: number }
+  | { readonly slow: number }
   | { readonly crash: CrashKind; readonly moment?: 'before' | 'middle' | 'after' }
 
 export interface DiskFault {

@@ -63,7 +63,9 @@ export class Simulation {
     if (disk === undefined) {
       const random = this.random(`disk ${name}`)
       const now = (): number => this.nowMs
-      disk = new SimulatedDisk({ random, now, trace: (line) => this.record(`${name}: ${line}`) })
+      const spend = (ms: number): void => this.scheduler.spend(ms)
+      const trace = (line: string): void => this.record(`${name}: ${line}`)
+      disk = new SimulatedDisk({ random, now, spend, trace })
       this.#disks.set(name, disk)
     }
     return disk

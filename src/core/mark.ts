@@ -1,0 +1,46 @@
+/**
+ * Names of rare branches, told to whoever counts them: the simulator, which fails when one of them was never reached.
+ * In production nobody listens, and a mark is one comparison.
+ */
+export const marks = [
+  'commit: an old owner is refused (I8)',
+  'commit: written and not known to be durable',
+  'deliver: the sink is ahead of the log',
+  'deliver: the sink opened again',
+  'ingest: a commit under it did not end well',
+  'ingest: a request comes again',
+  'log: a failed disk ends it',
+  'log: a segment is sealed',
+  'log: no room for a commit',
+  'recovery: a removed segment is there again',
+  'recovery: a torn tail is set aside',
+  'recovery: an index is made again',
+  'recovery: frames above the mark are written again',
+  'recovery: the tail has a flaw',
+  'restore: from a snapshot',
+  'retention: a checkpoint first',
+  'retention: indexes go for space',
+  'retention: segments are removed',
+  'retention: segments are rewritten as an archive',
+  'snapshot: given up half-way',
+  'snapshot: old ones go',
+  'snapshot: passed over',
+  'time: a silent partition is idle',
+  'worker: fenced',
+  'worker: full',
+  'worker: starts over from the last commit',
+  'worker: waits before it tries again',
+] as const
+
+export type Mark = (typeof marks)[number]
+
+let listener: ((name: Mark) => void) | undefined
+
+export function mark(name: Mark): void {
+  if (listener !== undefined) listener(name)
+}
+
+/** One listener for the whole thread; undefined takes it away. */
+export function onMark(listen: ((name: Mark) => void) | undefined): void {
+  listener = listen
+}

@@ -1,0 +1,52 @@
+/** Looks for a smaller run of the same seed that breaks the same promise. */
+import type { Config } from './config.ts'
+import { runSeed } from './run.ts'
+import type { RunResult } from './run.ts'
+
+/** What may be left out, what saves most first. A change of what is drawn changes what follows: each is only tried. */
+function candidates(config: Config): Partial<Config>[] {
+  const all: Partial<Config>[] = []
+  for (const crashes of [0, 1, 2, 4, 8, 16, 32, 64, config.crashes - 1]) {
+    if (crashes >= 0 && crashes < config.crashes) all.push({ crashes })
+  }
+  if (config.producers > 1) all.push({ producers: 1 })
+  if (config.plain) all.push({ plain: false })
+  if (config.changeWorkers) all.push({ changeWorkers: false })
+  if (config.workers > 1) all.push({ workers: 1 })
+  if (config.bodies > 1) all.push({ bodies: 1 }, { bodies: config.bodies >> 1 })
+  if (config.bodyEvents > 1) all.push({ bodyEvents: 1 })
+  if (config.users > 1) all.push({ users: 1 })
+  if (config.pages > 1) all.push({ pages: 1 })
+  if (config.partitions > 1) all.push({ partitions: 1 })
+  if (config.pagePartitions > 1) all.push({ pagePartitions: 1 })
+  if (config.lookup) all.push({ lookup: false })
+  if (config.pauses) all.push({ pauses: false })
+  if (config.lostAnswers > 0) all.push({ lostAnswers: 0 })
+  if (config.sinkFaults > 0) all.push({ sinkFaults: 0 })
+  if (config.weather) all.push({ weather: false })
+  return all
+}
+
+/** Overrides for the smallest run found within so many tries. */
+export async function shrink(
+  seed: number,
+  broken: RunResult,
+  tries = 60,
+): Promise<Partial<Config>> {
+  const invariant = broken.violation?.invariant
+  let found: Partial<Config> = {}
+  let config = broken.config
+  for (let left = tries, better = true; better && left > 0;) {
+    better = false
+    for (const change of candidates(config)) {
+      if (left-- <= 0) break
+      const result = await runSeed(seed, { ...found, ...change })
+      if (result.violation?.invariant !== invariant) continue
+      found = { ...found, ...change }
+      config = result.config
+      better = true
+      break
+    }
+  }
+  return found
+}

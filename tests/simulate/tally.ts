@@ -1,0 +1,39 @@
+/** What happened in a run, counted. */
+export interface Tally {
+  kills: number
+  powerCuts: number
+  workerKills: number
+  stops: number
+  /** Times the disk was full, and times it failed. */
+  full: number
+  failures: number
+  /** Crashes that came while the log thread was in the middle of disk work. */
+  midWrite: number
+  /** Crashes that came before the engine was up again. */
+  inRecovery: number
+  /** Recoveries that found a torn tail. */
+  torn: number
+  snapshots: number
+  events: number
+}
+
+export function noTally(): Tally {
+  return {
+    kills: 0,
+    powerCuts: 0,
+    workerKills: 0,
+    stops: 0,
+    full: 0,
+    failures: 0,
+    midWrite: 0,
+    inRecovery: 0,
+    torn: 0,
+    snapshots: 0,
+    events: 0,
+  }
+}
+
+/** Whatever ended a process or a worker that had not asked for it. */
+export function crashesOf({ kills, powerCuts, workerKills, failures }: Tally): number {
+  return kills + powerCuts + workerKills + failures
+}
