@@ -40,6 +40,7 @@ export class EngineProcess {
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#child = child
+    this.#stderr = ''
     child.stderr.on(
       'data',
       (chunk: Buffer) => (this.#stderr = (this.#stderr + chunk.toString('utf8')).slice(-4_000)),
@@ -63,6 +64,14 @@ export class EngineProcess {
     const ended = once(child, 'exit')
     child.kill(signal)
     await ended
+  }
+
+  /** Resolves when it has ended, by itself or not: with how, and what it wrote to stderr last. */
+  async ended(): Promise<{ code: number | null; signal: string | null; stderr: string }> {
+    const child = this.#child
+    if (child === undefined) throw new Error('the engine was never started')
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    return { code: child.exitCode, signal: child.signalCode, stderr: this.#stderr }
   }
 
   /** An interrupted script must not leave it behind: it is a process of its own. */
