@@ -2,6 +2,7 @@ import { Command } from '@commander-js/extra-typings'
 import type { ExitCode } from './exit-codes.ts'
 import type { Output } from './output.ts'
 import { addDlq } from './commands/dlq.ts'
+import { addLog } from './commands/log.ts'
 import { addPause } from './commands/pause.ts'
 import { addPlan } from './commands/plan.ts'
 import { addProduce } from './commands/produce.ts'
@@ -54,5 +55,6 @@ export function program(surroundings: Surroundings, version: string): Command {
   addPause(root, surroundings)
   addDlq(root, surroundings)
   addVerify(root, surroundings)
+  addLog(root, surroundings)
   return root
 }

@@ -1,3 +1,5 @@
 /** For commands that look into a data directory, or make another one of it. */
+export { dumpLog } from './dump.ts'
+export type { Dumped, DumpedSection } from './dump.ts'
 export { verifyLog } from './verify.ts'
-export type { Finding, LogReport, Lost } from './verify.ts'
+export type { Finding, LogReport } from './verify.ts'
