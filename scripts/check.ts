@@ -11,6 +11,7 @@ import { edges } from './check/edges.ts'
 import type { Check, Finding } from './check/finding.ts'
 import { layers } from './check/layers.ts'
 import { hygiene } from './check/hygiene.ts'
+import { independence } from './check/oracles.ts'
 import { packageHealth } from './check/package.ts'
 import { oldest, packed } from './check/packed.ts'
 import { format, lint, lockfile, types, unused } from './check/tools.ts'
@@ -20,6 +21,7 @@ const known: Check[] = [
   lint,
   format,
   layers,
+  independence,
   ambient,
   edges,
   contracts,

@@ -136,6 +136,14 @@ export class SimulatedEngine {
     return this.#life?.killWorker(slot) ?? false
   }
 
+  /**
+   * Stops one worker for so long, and lets another take its place: the old one wakes up without knowing that it is
+   * not the owner any more. False when there is none at this moment.
+   */
+  freezeWorker(slot: number, ms: number): boolean {
+    return this.#life?.freezeWorker(slot, ms) ?? false
+  }
+
   /** Stops in good order. Resolves when the process has ended. */
   async stop(): Promise<void> {
     await this.#life?.stop()
@@ -265,6 +273,14 @@ class Life {
     return true
   }
 
+  freezeWorker(number: number, ms: number): boolean {
+    const slot = this.#slots[number]
+    if (!this.env.alive || this.#stopping || slot?.worker === undefined) return false
+    slot.worker.env.freeze(ms)
+    this.#gone(number)
+    return true
+  }
+
   async stop(): Promise<void> {
     this.#stopping = true
     const up = this.#slots.filter(({ worker }) => worker !== undefined)
@@ -340,11 +356,15 @@ class Life {
       onEnd: (end) => {
         this.#options.simulation.record(`${env.label} ended: ${end.why}`)
         worker.die()
+        if (slot.worker !== worker) return
         slot.ended?.()
         this.#gone(number)
       },
     })
-    mine.onMessage((message) => this.#receive(number, message as FromWorker))
+    mine.onMessage((message) => {
+      // An old worker that woke up is not listened to.
+      if (slot.worker === worker) this.#receive(number, message as FromWorker)
+    })
     slot.worker = worker
     slot.port = mine
     void worker.run().catch((error: unknown) => {

@@ -122,7 +122,12 @@ export class Chaos {
       const slots = [0, 1, 2, 3].filter((i) => this.#outside.engine.phase(i) === 'committing')
       victim = slots[random.int(Math.max(1, slots.length))] ?? slot
     }
-    this.#outside.tally.workerKills += this.#outside.engine.killWorker(victim) ? 1 : 0
+    const { engine, tally } = this.#outside
+    // Some wake up while the next one opens, some long after.
+    if (random.chance(0.25)) {
+      const ms = random.chance(0.5) ? random.float() * 2 : random.int(300)
+      tally.frozen += engine.freezeWorker(victim, ms) ? 1 : 0
+    } else tally.workerKills += engine.killWorker(victim) ? 1 : 0
   }
 
   /** There is hardly any space left, for a while. */

@@ -63,6 +63,11 @@ export class TopicWalk {
     return this.#reader === undefined ? 0 : this.#take(this.#reader)
   }
 
+  /** The next read begins with a reader of its own, where this one got to. */
+  forget(): void {
+    this.#log = undefined
+  }
+
   #take(reader: Reader): number {
     for (let blocks = 0; ;) {
       const next = reader.next(this.#arena)
@@ -119,7 +124,12 @@ export class Observer {
   everyMs = 7
   #stopped = false
 
-  async run(engine: SimulatedEngine, sleep: (ms: number) => Promise<void>): Promise<void> {
+  /** `diskFails`: what he is told about a disk that does not give its bytes back is true. */
+  async run(
+    engine: SimulatedEngine,
+    sleep: (ms: number) => Promise<void>,
+    diskFails: () => boolean,
+  ): Promise<void> {
     let reading: Log | undefined
     while (!this.#stopped) {
       await sleep(this.everyMs)
@@ -131,7 +141,10 @@ export class Observer {
       void this.walk.read(log).then(
         () => (reading = undefined),
         (error: unknown) => {
-          if (engine.log === log)
+          if (diskFails() && String(error).includes(' failed with EIO.')) {
+            this.walk.forget()
+            reading = undefined
+          } else if (engine.log === log)
             this.error ??= error instanceof Error ? error : new Error(String(error))
         },
       )

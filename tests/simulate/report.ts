@@ -53,14 +53,23 @@ export class Report {
 
   /** Prints all of it. False when something is not as it must be. */
   end(): boolean {
-    const { kills, powerCuts, workerKills, failures, midWrite, inRecovery, torn, snapshots } =
-      this.#tally
+    const {
+      kills,
+      powerCuts,
+      workerKills,
+      frozen,
+      failures,
+      midWrite,
+      inRecovery,
+      torn,
+      snapshots,
+    } = this.#tally
     const crashes = crashesOf(this.#tally)
     const share = midWrite / Math.max(1, kills + powerCuts)
     const percent = (100 * share).toFixed(1)
     console.log(`seeds ${this.#from} to ${this.#last}, ${this.#tally.events} events`)
     console.log(
-      `crash-recoveries ${crashes}: ${kills} kills, ${powerCuts} power cuts, ${workerKills} of a worker alone, ` +
+      `crash-recoveries ${crashes}: ${kills} kills, ${powerCuts} power cuts, ${workerKills} of a worker alone, ${frozen} workers that woke up replaced, ` +
         `${failures} after a failed disk; ${inRecovery} of them in recovery`,
     )
     console.log(`${percent} % of ${kills + powerCuts} kills met an open commit`)
@@ -95,6 +104,6 @@ function addTo(sum: Map<string, number>, more: Readonly<Record<string, number>>)
 
 function table(title: string, counts: ReadonlyMap<string, number>): void {
   console.log(`${title}:`)
-  for (const [name, count] of [...counts].toSorted())
+  for (const [name, count] of [...counts].toSorted(([a], [b]) => (a < b ? -1 : 1)))
     console.log(`  ${name.padEnd(34)}${String(count).padStart(10)}`)
 }

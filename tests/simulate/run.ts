@@ -146,7 +146,7 @@ class Run {
   async all(): Promise<void> {
     const { producers, plain, bodies, crashes } = this.#config
     this.#engine.start(this.#workers())
-    void this.#observer.run(this.#engine, this.#sleep)
+    void this.#observer.run(this.#engine, this.#sleep, () => this.#chaos.mayFail)
     await this.#drive('loading the tables', this.#loadTables())
     const outside = {
       simulation: this.simulation,

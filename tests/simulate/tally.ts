@@ -3,6 +3,8 @@ export interface Tally {
   kills: number
   powerCuts: number
   workerKills: number
+  /** Workers that were stopped, replaced, and woke up. */
+  frozen: number
   stops: number
   /** Times the disk was full, and times it failed. */
   full: number
@@ -22,6 +24,7 @@ export function noTally(): Tally {
     kills: 0,
     powerCuts: 0,
     workerKills: 0,
+    frozen: 0,
     stops: 0,
     full: 0,
     failures: 0,
@@ -34,6 +37,6 @@ export function noTally(): Tally {
 }
 
 /** Whatever ended a process or a worker that had not asked for it. */
-export function crashesOf({ kills, powerCuts, workerKills, failures }: Tally): number {
-  return kills + powerCuts + workerKills + failures
+export function crashesOf({ kills, powerCuts, workerKills, frozen, failures }: Tally): number {
+  return kills + powerCuts + workerKills + frozen + failures
 }

@@ -177,7 +177,8 @@ export class SimulatedDisk {
     this.#count(kindOf(effect, operation))
     this.#trace(`${owner.label} ${operation} ${path} ${JSON.stringify(effect)}`)
     if ('error' in effect) {
-      failed?.()
+      // Where the directory could not even be opened, nothing was tried, and nothing is forgotten.
+      if (!['EACCES', 'EMFILE', 'EPERM'].includes(effect.error)) failed?.()
       throw new DiskError(effect.error, operation, path)
     }
     if ('short' in effect) return act(effect.short)

@@ -114,6 +114,7 @@ export class SimulatedEnv implements Env, DiskOwner {
   readonly #salt: number
   readonly #process: SimulatedEnv | undefined
   #lastYield = 0
+  #frozenUntil = 0
   #alive = true
 
   /** `process`: what it is a thread of. */
@@ -162,6 +163,14 @@ export class SimulatedEnv implements Env, DiskOwner {
     else this.end()
   }
 
+  /** Nothing of it runs for so long, as when its process is stopped or its machine swaps; then all of it goes on. */
+  freeze(ms: number): void {
+    const until = this.#simulation.scheduler.now + ms
+    this.#simulation.record(`${this.label} frozen for ${ms.toFixed(3)}`)
+    this.#frozenUntil = Math.max(this.#frozenUntil, until)
+    for (const thread of this.#threads) thread.freeze(ms)
+  }
+
   end(): void {
     if (!this.#alive) return
     this.#alive = false
@@ -179,11 +188,19 @@ export class SimulatedEnv implements Env, DiskOwner {
     if (!this.#alive) return () => {}
     const { scheduler } = this.#simulation
     const at = scheduler.now + Math.max(0, ms)
-    return scheduler.at(at, this.#simulation.tie(this.#salt, at), () => {
+    let cancel = (): void => undefined
+    const event = (): void => {
       if (!this.#alive) return
+      if (scheduler.now < this.#frozenUntil) {
+        // Among what waits for the thaw the order stays that of the setting.
+        cancel = scheduler.at(this.#frozenUntil, this.#simulation.tie(this.#salt, 0), event)
+        return
+      }
       this.#simulation.record(`${this.label} event`)
       fn()
-    })
+    }
+    cancel = scheduler.at(at, this.#simulation.tie(this.#salt, at), event)
+    return () => cancel()
   }
 
   /** Takes a few virtual microseconds, so that threads which only yield still let timers come due. */
