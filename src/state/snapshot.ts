@@ -3,9 +3,9 @@
  * from live memory, so that making one stops nobody. The two newest are kept; one that cannot be read whole is passed
  * over for the older one and a longer changelog.
  */
-import { dirname } from 'node:path'
 import { Arena } from '../core/arena.ts'
 import { must } from '../core/assert.ts'
+import { makeDirectories } from '../core/directories.ts'
 import { mark } from '../core/mark.ts'
 import { DiskError } from '../core/env/env.ts'
 import type { Disk, DiskFile, Env } from '../core/env/env.ts'
@@ -316,7 +316,8 @@ function write(
   lsn: number,
 ): SnapshotHeader {
   const folder = folderOf(dir, place)
-  makeFolder(disk, dir, place)
+  // Each level is synced when it is made, so that what is there already is durable.
+  makeDirectories(disk, folder)
   const temporary = `${folder}/snapshot.tmp`
   removeIfThere(disk, temporary)
   const file = disk.open(temporary, 'create')
@@ -339,17 +340,6 @@ function write(
 
 function removeIfThere(disk: Disk, path: string): void {
   if (disk.exists(path)) disk.unlink(path)
-}
-
-/**
- * A name is durable only when the folder that holds it is synced. Folders that are there already are synced all the same:
- * whoever made them may have died before he could.
- */
-function makeFolder(disk: Disk, dir: string, place: SnapshotPlace): void {
-  disk.mkdir(folderOf(dir, place))
-  disk.fsyncDir(`${dir}/${place.changelog}`)
-  disk.fsyncDir(dir)
-  disk.fsyncDir(dirname(dir))
 }
 
 /** Entries of both in key order, the delta's where both have the key, tombstones left out. */

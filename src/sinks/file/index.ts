@@ -1,5 +1,5 @@
+import { makeDirectories } from '../../core/directories.ts'
 import { MillraceError } from '../../errors.ts'
-import { makeDirectory } from '../directory.ts'
 import { holdOf } from '../hold.ts'
 import { newOpening, storedOf } from '../position.ts'
 import type { Opening } from '../position.ts'
@@ -64,7 +64,7 @@ class FileWriter implements SinkWriter {
     this.#context = context
     this.#roll = roll
     const { disk } = context.env
-    makeDirectory(disk, path)
+    makeDirectories(disk, path)
     const prefix = `${safeName(context.pipeline)}-${safeName(context.name)}`
     this.#who = newOpening(context, path, `\`rm ${quoted(path)}/.${prefix}-*.position\``)
     for (const partition of context.partitions) {

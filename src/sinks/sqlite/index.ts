@@ -1,6 +1,6 @@
 import { dirname } from 'node:path'
+import { makeDirectories } from '../../core/directories.ts'
 import { MillraceError } from '../../errors.ts'
-import { makeDirectory } from '../directory.ts'
 import { holdOf } from '../hold.ts'
 import type { Hold, Sink } from '../sink.ts'
 import { openThread } from './client.ts'
@@ -56,7 +56,7 @@ export function sqlite<const Key extends string = never>(
     keyFields: key,
     ...holdOf('sqlite', options.hold),
     open: async (context) => {
-      makeDirectory(context.env.disk, dirname(path))
+      makeDirectories(context.env.disk, dirname(path))
       return openThread({ path, table, key, columns, busyMs }, openingIn(path, context))
     },
   }

@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { realEnv } from '../../core/env/real/index.ts'
@@ -15,7 +15,7 @@ import {
 import type { SinkSubject, SinkSuite } from '../sink.suite.ts'
 import type { Hold, Sink } from '../sink.ts'
 import { sqlite } from './index.ts'
-import { openingIn } from './opening.ts'
+import { openingIn, positions } from './opening.ts'
 import { SqliteSession } from './session.ts'
 import type { SessionOptions } from './session.ts'
 
@@ -123,6 +123,23 @@ async function store(
     await writer.close()
   }
 }
+
+test('a delivery whose position cannot be written leaves no rows: both are one transaction (K3)', async () => {
+  const path = join(directory(), 'out.db')
+  const sink = inline({ path, table: 't', key: ['id'], columns: {}, busyMs: 1_000 })
+  const writer = await sink.open!(contextFor(env))
+  onTestFinished(() => writer.close())
+  await writer.deliver(batchOf(0, 0, [{ id: 'a' }]))
+  const other = new DatabaseSync(path)
+  onTestFinished(() => other.close())
+  other.exec(`CREATE TRIGGER no BEFORE INSERT ON ${positions} WHEN NEW.position = 2
+    BEGIN SELECT RAISE(ABORT, 'not now'); END`)
+  await expect(writer.deliver(batchOf(0, 1, [{ id: 'b' }]))).rejects.toThrow('not now')
+  expect(read(path, 'SELECT id FROM t')).toEqual([{ id: 'a' }])
+  other.exec('DROP TRIGGER no')
+  await writer.deliver(batchOf(0, 1, [{ id: 'b' }]))
+  expect(read(path, 'SELECT id FROM t ORDER BY id')).toEqual([{ id: 'a' }, { id: 'b' }])
+})
 
 test('values keep their type and value', async () => {
   const row = {
@@ -290,7 +307,7 @@ test('a directory that is made for the database is there after a power cut', asy
   const sink = sqlite({ path: join(path, 'a', 'b', 'out.db'), table: 't' })
   const writer = await sink.open!(contextFor({ ...env, disk }))
   await writer.close()
-  expect(synced.toSorted()).toEqual([path, join(path, 'a')])
+  expect(synced.toSorted()).toEqual([dirname(path), path, join(path, 'a')])
 })
 
 test('a database that another program holds is asked again later; nothing is half written', async () => {
