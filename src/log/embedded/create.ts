@@ -72,8 +72,9 @@ function* syncPath(disk: Disk, directory: string): Steps<void> {
     try {
       yield* step('fsyncDir', path, () => disk.fsyncDir(path))
     } catch (error) {
-      // A parent that we may not even read is none that we created.
+      // A parent that we may not even read is none that we created. In the directory itself we did.
       if (
+        depth === names.length ||
         !(error instanceof DiskError) ||
         !['EACCES', 'EPERM', 'EROFS', 'EINVAL'].includes(error.code)
       )

@@ -21,7 +21,7 @@ import { SegmentMap } from './segment-map.ts'
 import type { SealedFact } from './segment-map.ts'
 import { writeArchive } from './archive.ts'
 import type { Archived, LiveSection } from './archive.ts'
-import { isFull, step, unlinkIfThere, writeAll } from './steps.ts'
+import { closeFile, isFull, step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 /** A stamped frame: its head and the pieces of its payload, each a multiple of 8 bytes long. */
@@ -193,8 +193,8 @@ export class DiskLog {
   }
 
   close(): void {
-    this.#file.close()
-    this.#markFile.close()
+    closeFile(this.#file)
+    closeFile(this.#markFile)
   }
 
   *#write(frames: readonly Frame[], start: number): Steps<void> {

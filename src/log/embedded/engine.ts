@@ -18,7 +18,7 @@ import { planCommit } from './plan-commit.ts'
 import type { CommitRequest, PlannedCommit } from './plan-commit.ts'
 import { PublishedEnd } from './published.ts'
 import type { LogState } from './state.ts'
-import { freeBytes } from './steps.ts'
+import { spaceOf } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 export interface EngineOptions {
@@ -233,7 +233,7 @@ export class Engine {
 
   #fullError(): MillraceError {
     const { directory } = this.log
-    const free = freeBytes(this.#env.disk, directory)
+    const free = spaceOf(this.#env.disk, directory)?.free
     const needed = this.#options.reserve.high
     const what = `There are ${free ?? 'too few'} bytes free for ${directory}; the log takes records again from ${needed} on.`
     return new MillraceError('MR2007', what, { details: { directory, free, needed } })
@@ -245,7 +245,7 @@ export class Engine {
     if (!this.end.full && now - this.#checkedAt < SPACE_CHECK_MS) return
     this.#checkedAt = now
     const { low, high } = this.#options.reserve
-    const free = freeBytes(this.#env.disk, this.log.directory)
+    const free = spaceOf(this.#env.disk, this.log.directory)?.free
     // Not knowing it is no reason to stop: a write that finds no space says so.
     if (free === undefined) return
     if (free < low) this.end.full = true

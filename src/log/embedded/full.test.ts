@@ -300,6 +300,26 @@ describe('a failing disk', () => {
     }))
 })
 
+test('a disk that does not say how much room it has is no reason not to start', async () => {
+  const sim = new Simulation({ seed: 'space' })
+  sim.disk().inject({ on: 'space', times: Infinity, effect: { error: 'EIO' } })
+  await driven(sim, async () => {
+    const log = await openEmbeddedLog({ env: sim.env('engine'), directory: 'data' })
+    await log.topics.create(topic('a'))
+    await log.stop()
+  })
+})
+
+test('an error at closing files that are synced keeps nobody from opening the directory again', () =>
+  withLog({ low: 0, high: 0 }, async ({ sim, log, put }) => {
+    await put('kept')
+    sim.disk().inject({ on: 'close', times: Infinity, effect: { error: 'EIO' } })
+    await log.stop()
+    sim.disk().faults.clear()
+    const again = await openEmbeddedLog({ env: sim.env('next'), ...small })
+    expect(await readAll(again)).toEqual(['kept'])
+  }))
+
 test('a log thread that ends leaves commits unknown and refuses the rest', () =>
   withLog({ low: 0, high: 0 }, async ({ log, put }) => {
     const client = await log.connect()

@@ -26,7 +26,7 @@ import { LogHost } from './host.ts'
 import type { Drive } from './host.ts'
 import { openDirectory } from './open.ts'
 import type { RecoveryReport } from './open.ts'
-import { runSteps, runStepsByTurns } from './steps.ts'
+import { runSteps, runStepsByTurns, spaceOf } from './steps.ts'
 
 export { LogClient } from './client.ts'
 export { LogHost } from './host.ts'
@@ -65,7 +65,9 @@ export async function serveLog(options: EmbeddedLogOptions): Promise<ServedLog> 
   const opened = await drive(
     openDirectory({ disk: env.disk, directory, segmentBytes, newUuid: env.random.bytes(16) }),
   )
-  const low = Math.floor(Math.min(env.disk.space(directory).total / 20, 2 * segmentBytes))
+  // Not knowing how large the disk is is no reason not to start: a write that finds no space says so.
+  const total = spaceOf(env.disk, directory)?.total ?? Infinity
+  const low = Math.floor(Math.min(total / 20, 2 * segmentBytes))
   const reserve = options.reserve ?? { low, high: Math.ceil(low * 1.5) }
   const checkpointBytes = options.checkpointBytes ?? limits.checkpointBytes
   const engine = new Engine({ env, checkpointBytes, reserve }, opened)

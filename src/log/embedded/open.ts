@@ -11,7 +11,7 @@ import type { Layout } from './facts.ts'
 import { fileName, indexName } from './format.ts'
 import type { Unmarked } from './scan.ts'
 import type { LogState } from './state.ts'
-import { freeBytes, isFull, readUpTo, step, unlinkIfThere, writeAll } from './steps.ts'
+import { isFull, readUpTo, spaceOf, step, unlinkIfThere, writeAll } from './steps.ts'
 import type { Steps } from './steps.ts'
 
 export interface OpenOptions {
@@ -58,7 +58,7 @@ export function* openDirectory(options: OpenOptions): Steps<Opened> {
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
     const full = isFull(error)
-    const free = full ? freeBytes(disk, directory) : undefined
+    const free = full ? spaceOf(disk, directory)?.free : undefined
     const room = free === undefined ? '' : ` There are ${free} bytes free.`
     const what = `Opening ${directory} failed: ${error.message}.${room}`
     const details = { directory, ...(free === undefined ? {} : { free }) }

@@ -23,7 +23,7 @@ import {
   SegmentMap,
 } from './segment-map.ts'
 import type { Range } from './segment-map.ts'
-import { readFully, readUpTo } from './steps.ts'
+import { closeFile, readFully, readUpTo } from './steps.ts'
 
 const OPEN_FILES = 16
 const SEALED_MAP_BYTES = 8 * 1024 * 1024
@@ -221,7 +221,7 @@ export class Segments {
   }
 
   close(): void {
-    for (const file of this.#files.values()) file.close()
+    for (const file of this.#files.values()) closeFile(file)
     this.#files.clear()
     this.#sealed.clear()
     this.#ranges.clear()
@@ -247,7 +247,7 @@ export class Segments {
     for (const [name, file] of this.#files) {
       if (names.has(name)) continue
       this.#files.delete(name)
-      file.close()
+      closeFile(file)
     }
   }
 
@@ -335,7 +335,7 @@ export class Segments {
     if (this.#files.size > OPEN_FILES) {
       const [oldestName, oldest] = this.#files.entries().next().value!
       this.#files.delete(oldestName)
-      oldest.close()
+      closeFile(oldest)
     }
     return file
   }

@@ -94,13 +94,22 @@ export function* readFile(disk: Disk, path: string, limit: number): Steps<Uint8A
   })
 }
 
-/** Bytes free where `path` is; undefined when the disk does not say. */
-export function freeBytes(disk: Disk, path: string): number | undefined {
+/** Bytes free, and in all, where `path` is; undefined when the disk does not say. */
+export function spaceOf(disk: Disk, path: string): ReturnType<Disk['space']> | undefined {
   try {
-    return disk.space(path).free
+    return disk.space(path)
   } catch (error) {
     if (!(error instanceof DiskError)) throw error
     return undefined
+  }
+}
+
+/** For files that were only read, or synced: an error at closing says nothing that counts. */
+export function closeFile(file: DiskFile): void {
+  try {
+    file.close()
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error
   }
 }
 
