@@ -29,8 +29,9 @@ export function saveJson({ disk }: Disk, dataDir: string, name: string, value: u
 /** Undefined where there is no such file. Throws MR2015 where it cannot be read, MR6016 where it is not JSON. */
 export function readJson({ disk }: Disk, dataDir: string, name: string): unknown {
   const path = `${dataDir}/${name}`
-  if (!disk.exists(path)) return undefined
-  const text = new TextDecoder().decode(bytesOf(disk, path))
+  const bytes = bytesOf(disk, path)
+  if (bytes === undefined) return undefined
+  const text = new TextDecoder().decode(bytes)
   try {
     return JSON.parse(text)
   } catch (error) {
@@ -38,8 +39,9 @@ export function readJson({ disk }: Disk, dataDir: string, name: string): unknown
   }
 }
 
-function bytesOf(disk: Env['disk'], path: string): Uint8Array {
+function bytesOf(disk: Env['disk'], path: string): Uint8Array | undefined {
   try {
+    if (!disk.exists(path)) return undefined
     const file = disk.open(path, 'read')
     try {
       const bytes = new Uint8Array(file.size())

@@ -32,6 +32,13 @@ describe('the list of what is paused', () => {
     expect(() => new Paused(env, '/data')).toThrow(/MR6016/)
   })
 
+  it('says with a code that the disk does not let it look', () => {
+    const world = new Simulation({ seed: 'paused' })
+    const env = world.env('engine')
+    world.disk().inject({ on: 'exists', effect: { error: 'EACCES' } })
+    expect(() => new Paused(env, '/data')).toThrow('MR2015')
+  })
+
   it('changes not at all where it cannot be written', () => {
     const env = directory()
     const paused = new Paused(env, '/data')

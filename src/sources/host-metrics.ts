@@ -70,7 +70,7 @@ class HostReader implements SourceReader {
   constructor(everyMs: number, host: string | undefined, { env, position }: SourceContext) {
     this.#env = env
     this.#everyMs = everyMs
-    if (!env.disk.exists('/proc/stat'))
+    if (readProc(env.disk, '/proc/stat') === '')
       throw new MillraceError('MR1062', 'There is no /proc/stat here.')
     this.#host = host ?? readProc(env.disk, '/proc/sys/kernel/hostname').trim()
     this.#events = Number(position ?? 0)
