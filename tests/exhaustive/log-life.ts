@@ -28,6 +28,7 @@ interface Entry {
   readonly writer: string
   readonly places: readonly number[]
   lsn: number | undefined
+  refused?: boolean
 }
 
 /** What the outside knows at one moment: which commits were acknowledged, and from where offsets may be gone. */
@@ -42,6 +43,8 @@ export class Ledger {
   readonly earliest: number[] = places.map(() => 0)
   topics = false
   acked = 0
+  /** Tries again what was refused because the disk is full, as often as this. */
+  patience = 0
 
   known(): Known {
     return { acked: this.acked, topics: this.topics, gone: [...this.earliest] }
@@ -49,7 +52,8 @@ export class Ledger {
 
   /** In the order in which the log took them. */
   get order(): readonly Entry[] {
-    return this.entries.toSorted((a, b) => (a.lsn ?? Infinity) - (b.lsn ?? Infinity))
+    const not = this.entries.filter((entry) => entry.refused !== true)
+    return not.toSorted((a, b) => (a.lsn ?? Infinity) - (b.lsn ?? Infinity))
   }
 
   copy(): Ledger {
@@ -101,7 +105,10 @@ export async function commit(
     meta: `${id}`,
   })
   const result = await writer.commit()
-  if (result.outcome !== 'committed') throw new Error(`${id}: ${result.outcome}`)
+  if (result.outcome === 'refused') entry.refused = true
+  if (result.outcome === 'refused' && ledger.patience-- > 0)
+    return await commit(writer, ledger, how)
+  if (result.outcome !== 'committed') throw result.error
   entry.lsn = result.lsn
   ledger.acked++
 }
@@ -153,7 +160,8 @@ async function read(log: Log, topic: string, partition: number, offset: number) 
     } else if (next.result === 'caught-up') {
       reader.close()
       return found
-    } else throw new Error(`${topic}/${partition}: ${JSON.stringify(next)}`)
+    } else if (next.result === 'corrupt') throw next.error
+    else throw new Error(`${topic}/${partition}: ${JSON.stringify(next)}`)
   }
 }
 
@@ -168,6 +176,10 @@ export function judge(found: Found, ledger: Ledger, known: Known, most: readonly
   const ids = found.positions.map((position) => Number(position.split(' ')[1]))
   const count = Math.max(0, ...ids.map((id) => order.findIndex((entry) => entry.id === id) + 1))
   const there = order.slice(0, count)
+  must(
+    ids.every((id) => order.some((entry) => entry.id === id)),
+    'a refused commit is there (L1)',
+  )
   must(count >= known.acked, 'an acknowledged commit is lost (I1)')
   for (const [i, records] of found.records.entries()) {
     const earliest = found.earliest[i]!

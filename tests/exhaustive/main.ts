@@ -8,6 +8,7 @@
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { numbers } from '../support/numbers.ts'
 import { crashStates } from './crash-states.ts'
+import { faults } from './faults.ts'
 
 const [gate = '', ...rest] = process.argv.slice(2)
 process.argv.splice(2, Infinity, ...rest)
@@ -26,13 +27,21 @@ async function crash(): Promise<number> {
   return broken.length
 }
 
+async function fault(): Promise<number> {
+  const only = process.argv.splice(2, 1)[0]
+  const { runs, sites, missing, broken } = await faults(only, tell)
+  for (const site of only === undefined ? missing : []) console.log(`never failed: ${site}`)
+  end(broken, `${runs} runs, ${sites - missing.length} of ${sites} call sites failed`)
+  return broken.length + (only === undefined ? missing.length : 0)
+}
+
 function end(broken: readonly string[], what: string): void {
-  for (const line of broken.slice(0, 10)) console.log(line)
+  for (const line of broken.slice(0, 40)) console.log(line)
   const seconds = ((performance.now() - started) / 1_000).toFixed(1)
   console.log(`${what}, ${broken.length} violations in ${seconds} s`)
 }
 
-const gates: Readonly<Record<string, () => Promise<number>>> = { crash }
+const gates: Readonly<Record<string, () => Promise<number>>> = { crash, faults: fault }
 const run = gates[gate]
 if (run === undefined) {
   console.error(`npm run exhaust -- ${Object.keys(gates).join(' | ')}`)
