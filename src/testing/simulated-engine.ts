@@ -144,6 +144,15 @@ export class SimulatedEngine {
     return this.#life?.freezeWorker(slot, ms) ?? false
   }
 
+  /** Lets a task stand until it is resumed, wherever it lives, or until the process ends. */
+  pause(task: string): void {
+    this.#life?.steer('pause', task)
+  }
+
+  resume(task: string): void {
+    this.#life?.steer('resume', task)
+  }
+
   /** Stops in good order. Resolves when the process has ended. */
   async stop(): Promise<void> {
     await this.#life?.stop()
@@ -188,6 +197,7 @@ class Life {
   readonly #logEnv: SimulatedEnv
   readonly #boards: Record<string, SharedArrayBuffer> = {}
   readonly #slots: Slot[]
+  readonly #paused = new Set<string>()
   readonly #assignment: ReturnType<typeof assign>
   readonly #router: IngestRouter
   #host: LogHost | undefined
@@ -257,7 +267,7 @@ class Life {
   }
 
   report(): readonly TaskReport[] {
-    return this.#slots.flatMap(({ worker }) => worker?.report() ?? [])
+    return this.#slots.flatMap(({ worker }) => (worker?.env.alive === true ? worker.report() : []))
   }
 
   phase(number: number): WorkerPhase | undefined {
@@ -279,6 +289,13 @@ class Life {
     slot.worker.env.freeze(ms)
     this.#gone(number)
     return true
+  }
+
+  steer(type: 'pause' | 'resume', task: string): void {
+    if (!this.env.alive) return
+    if (type === 'pause') this.#paused.add(task)
+    else this.#paused.delete(task)
+    for (const { port } of this.#slots) port?.post({ type, tasks: [task], id: 0 }, [])
   }
 
   async stop(): Promise<void> {
@@ -350,7 +367,7 @@ class Life {
         boards: this.#boards,
         careful: [],
         skip: [],
-        paused: [],
+        paused: [...this.#paused],
       },
       onFailed: ({ error }) => (this.error ??= error),
       onEnd: (end) => {

@@ -82,6 +82,8 @@ export class SimulatedWorker {
 
   #receive(message: ToWorker): void {
     if (message.type === 'stop') this.#stop.abort()
+    if (message.type === 'pause') for (const task of message.tasks) this.#worker?.pause(task)
+    if (message.type === 'resume') for (const task of message.tasks) this.#worker?.resume(task)
     if (message.type !== 'ingest') return
     const { id, ingest, bucket, request } = message
     const runner = must(this.#runners?.push.get(ingest), `${ingest} runs here`)

@@ -40,6 +40,10 @@ export interface Config {
   readonly bodyGapMs: number
   /** Writes and reads that handle a part, operations that take long. */
   readonly weather: boolean
+  /** Tasks are paused and resumed, dead letters are sent back, while all else goes on. */
+  readonly steered: boolean
+  /** A second pipeline reads the same topic. */
+  readonly tap: boolean
   /** Once all is checked, a bit of a sealed segment turns over. */
   readonly rot: boolean
   readonly lostAnswers: number
@@ -88,6 +92,8 @@ export function draw(random: SeededRandom): Config {
     bodyGapMs: many ? random.pick([60, 200]) : 30,
     pauses: random.chance(0.3),
     weather: random.chance(0.4),
+    steered: random.chance(0.5),
+    tap: random.chance(0.5),
     rot: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),

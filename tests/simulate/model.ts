@@ -40,6 +40,8 @@ export interface Windows {
 export interface Expected {
   /** Ids of rows that passed `where` and `filter`, per partition of the source. */
   readonly enriched: { readonly id: string; readonly plan: string }[][]
+  /** Ids of clicks, per partition of the source. */
+  readonly clicks: string[][]
   /** Ids that became dead letters. */
   readonly letters: string[]
   readonly pages: Windows
@@ -63,6 +65,7 @@ export function expected(
 ): Expected {
   const result: Expected = {
     enriched: partitions.map(() => []),
+    clicks: partitions.map(() => []),
     letters: [],
     pages: { totals: new Map(), late: partitions.map(() => []) },
     users: { totals: new Map(), late: partitions.map(() => []) },
@@ -71,6 +74,7 @@ export function expected(
   for (const [partition, events] of partitions.entries()) {
     let watermark = -Infinity
     for (const event of events) {
+      if (event.kind === 'click') result.clicks[partition]!.push(event.id)
       if (event.kind === 'view') {
         if (event.value === poison) result.letters.push(event.id)
         else if (event.value % 5 !== 0) {

@@ -33,7 +33,7 @@ export function simulatedPipeline(
   config: Config,
   sinks: { readonly pages: Sink; readonly users: Sink },
 ): PipelineDefinition {
-  const { mode, rules, idleMs, partitions, pagePartitions } = config
+  const { mode, rules, partitions, pagePartitions } = config
   return pipeline('sim', { mode, partitions: pagePartitions }, (p) => {
     const users = p.table('users', { schema: userSchema, key: 'user', partitions })
     const sections = p.table('sections', {
@@ -41,15 +41,7 @@ export function simulatedPipeline(
       key: 'page',
       partitions: pagePartitions,
     })
-    const events = p.stream('events', {
-      schema: eventSchema,
-      key: 'user',
-      time: 'at',
-      partitions,
-      bound: rules.boundMs,
-      idle: idleMs,
-      future: '30d',
-    })
+    const events = p.stream('events', eventsOf(config))
     const enriched = events
       .where({ kind: 'view' })
       .filter((event) => {
@@ -85,4 +77,24 @@ export function simulatedPipeline(
     perPage.to(sinks.pages)
     perPage.late().to(p.topic('late-pages', { partitions: pagePartitions }))
   })
+}
+
+/** Another reader of the same topic, with its own positions. */
+export function tapPipeline(config: Config): PipelineDefinition {
+  return pipeline('tap', { mode: config.mode }, (p) => {
+    const events = p.stream('events', eventsOf(config))
+    events.where({ kind: 'click' }).to(p.topic('clicks', { partitions: config.partitions }))
+  })
+}
+
+function eventsOf({ partitions, rules, idleMs }: Config) {
+  return {
+    schema: eventSchema,
+    key: 'user',
+    time: 'at',
+    partitions,
+    bound: rules.boundMs,
+    idle: idleMs,
+    future: '30d',
+  } as const
 }

@@ -63,6 +63,8 @@ export class Report {
       inRecovery,
       torn,
       snapshots,
+      paused,
+      replayed,
     } = this.#tally
     const crashes = crashesOf(this.#tally)
     const share = midWrite / Math.max(1, kills + powerCuts)
@@ -73,7 +75,9 @@ export class Report {
         `${failures} after a failed disk; ${inRecovery} of them in recovery`,
     )
     console.log(`${percent} % of ${kills + powerCuts} kills met an open commit`)
-    console.log(`torn tails found ${torn}, snapshots ${snapshots}`)
+    console.log(
+      `torn tails found ${torn}, snapshots ${snapshots}, tasks paused ${paused}, dead letters sent back ${replayed}`,
+    )
     table('faults', this.#faults)
     table('marked branches', this.#marks)
     for (const { command } of this.#broken.slice(0, 10)) console.log(`to see it again: ${command}`)

@@ -13,12 +13,13 @@ import type { Final } from './check.ts'
 import { draw } from './config.ts'
 import type { Config } from './config.ts'
 import { Observer, TopicWalk } from './observer.ts'
-import { simulatedPipeline } from './pipeline.ts'
+import { simulatedPipeline, tapPipeline } from './pipeline.ts'
 import { Producer } from './producers.ts'
 import type { Ledger } from './producers.ts'
 import { readRotten, rotOne } from './rot.ts'
 import { outlets } from './sinks.ts'
 import type { Outlets } from './sinks.ts'
+import { Steering } from './steering.ts'
 import { noTally } from './tally.ts'
 import type { Tally } from './tally.ts'
 import { violation, Violation } from './violation.ts'
@@ -82,6 +83,7 @@ class Run {
   readonly #random: SeededRandom
   readonly #sleep: (ms: number) => Promise<void>
   readonly #chaos: Chaos
+  readonly #steering: Steering
 
   constructor(seed: number, config: Config, traceLines: number) {
     this.#config = config
@@ -90,11 +92,12 @@ class Run {
     this.#random = simulation.random('chaos')
     this.#sinks = outlets(simulation.random('sinks'), config.sinkFaults)
     const definition: PipelineDefinition = simulatedPipeline(config, this.#sinks)
+    const pipelines = config.tap ? [definition, tapPipeline(config)] : [definition]
     const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
       config
     this.#engine = new SimulatedEngine({
       simulation,
-      pipelines: [definition],
+      pipelines,
       workers,
       log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
@@ -102,6 +105,7 @@ class Run {
     })
     const env = simulation.env('chaos', simulation.disk('elsewhere'))
     this.#sleep = (ms) => env.timers.sleep(ms)
+    this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
     this.#chaos = new Chaos({
       simulation,
       engine: this.#engine,
@@ -161,8 +165,11 @@ class Run {
     if (plain) all.push(new Producer(outside, 'plain', false))
     let crashing = true
     const chaos = this.#chaos.run().finally(() => (crashing = false))
+    const more = (): boolean => crashing
     const work = Promise.all([
-      ...all.map((producer) => producer.run(bodies, () => crashing)),
+      this.#steering.run(more),
+
+      ...all.map((producer) => producer.run(bodies, more)),
       chaos,
     ])
     // Pauses are hours.
@@ -277,7 +284,10 @@ class Run {
     )
     await this.#until(() => {
       const tasks = this.#engine.report()
-      const closed = tasks.filter(({ watermark }) => watermark !== undefined && watermark > target)
+      const closed = tasks.filter(
+        ({ id, watermark }) =>
+          id.startsWith('sim/') && watermark !== undefined && watermark > target,
+      )
       return closed.length === tasksInAll
     }, 100)
     await this.#until(() =>

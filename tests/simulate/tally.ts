@@ -16,6 +16,9 @@ export interface Tally {
   /** Recoveries that found a torn tail. */
   torn: number
   snapshots: number
+  /** Times a task was paused, and dead letters that were sent back. */
+  paused: number
+  replayed: number
   events: number
 }
 
@@ -32,6 +35,8 @@ export function noTally(): Tally {
     inRecovery: 0,
     torn: 0,
     snapshots: 0,
+    paused: 0,
+    replayed: 0,
     events: 0,
   }
 }
