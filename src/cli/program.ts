@@ -1,6 +1,7 @@
 import { Command } from '@commander-js/extra-typings'
 import type { ExitCode } from './exit-codes.ts'
 import type { Output } from './output.ts'
+import { addBackup } from './commands/backup.ts'
 import { addDlq } from './commands/dlq.ts'
 import { addLog } from './commands/log.ts'
 import { addPause } from './commands/pause.ts'
@@ -56,5 +57,6 @@ export function program(surroundings: Surroundings, version: string): Command {
   addDlq(root, surroundings)
   addVerify(root, surroundings)
   addLog(root, surroundings)
+  addBackup(root, surroundings)
   return root
 }

@@ -94,4 +94,20 @@ export const logErrors = {
     title: 'A position cannot be stored like this',
     advice: 'Offsets are whole numbers from 0; the metadata of a position has at most 16 KiB.',
   },
+  MR2017: {
+    kind: 'conflict',
+    title: 'The directory to write to is not empty',
+    advice: 'Nothing was changed. Name a directory that does not exist yet.',
+  },
+  MR2018: {
+    kind: 'data',
+    title: 'The backup is damaged or not complete',
+    advice:
+      'Nothing was restored. See what is wrong with `millrace verify` and the directory of the backup, use another backup, or take out what is readable with `millrace salvage`.',
+  },
+  MR2019: {
+    kind: 'unavailable',
+    title: 'The data directory changes too fast to be copied',
+    advice: 'Try again when less is written.',
+  },
 } as const satisfies Record<string, ErrorEntry>

@@ -64,7 +64,7 @@ function* renewName(disk: Disk, path: string): Steps<void> {
 }
 
 /** Makes the directory's name durable, and those of its parents: they may have been created along with it. */
-function* syncPath(disk: Disk, directory: string): Steps<void> {
+export function* syncPath(disk: Disk, directory: string): Steps<void> {
   const names = directory.split('/').filter((name) => name !== '')
   const root = directory.startsWith('/') ? '/' : './'
   for (let depth = names.length; depth >= 0; depth--) {

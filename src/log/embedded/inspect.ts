@@ -1,4 +1,5 @@
 /** For commands that look into a data directory, or make another one of it. */
+export { copyLog, writeDurably } from './copy.ts'
 export { dumpLog } from './dump.ts'
 export type { Dumped, DumpedSection } from './dump.ts'
 export { verifyLog } from './verify.ts'

@@ -122,14 +122,19 @@ describe('beside an engine at work', () => {
     await inSimulation(
       sim,
       (async () => {
-        const log: LocalLog = await openEmbeddedLog({ env, ...small, stepped: true })
-        await log.topics.create({ ...topic('passing'), retentionBytes: 9_000 })
+        const log: LocalLog = await openEmbeddedLog({
+          env,
+          ...small,
+          segmentBytes: 30_000,
+          stepped: true,
+        })
+        await log.topics.create({ ...topic('passing'), retentionBytes: 20_000 })
         await log.topics.create(topic('kept'))
         const writer = await log.open('w')
         let done = false
         const work = (async () => {
           for (let i = 0; i < 150; i++) {
-            writer.append('passing', 0, blockOf([`${i} ${'x'.repeat(300)}`]), 1)
+            writer.append('passing', 0, blockOf([`${i} ${'x'.repeat(2_000)}`]), 1)
             if (i % 10 === 0) writer.append('kept', 0, blockOf([`${i}`]), 1)
             expect((await writer.commit()).outcome).toBe('committed')
             if (i % 20 === 19) await log.host.retain()
@@ -137,10 +142,12 @@ describe('beside an engine at work', () => {
           done = true
         })()
         let looks = 0
+        let archived = 0
         while (!done) {
           const run = verifyLog(looker.disk, small.directory)
           for (let step = run.next(); ; step = run.next()) {
             if (step.done === true) {
+              if (step.value.commits < step.value.lsn!) archived++
               expect(step.value.findings.filter(({ grade }) => grade === 'damage')).toEqual([])
               looks++
               break
@@ -151,6 +158,7 @@ describe('beside an engine at work', () => {
         await work
         await log.stop()
         expect(looks).toBeGreaterThan(3)
+        expect(archived).toBeGreaterThan(0)
       })(),
     )
   })

@@ -184,15 +184,25 @@ function* walkArchive(unit: Unit, toLsn: number, file: DiskFile): Generator<Foun
   return { nextLsn: toLsn, hash: map.lastHash }
 }
 
-function archiveMap({ id, header, size }: Unit, file: DiskFile): SegmentMap | undefined {
+function archiveMap({ id, header }: Unit, file: DiskFile): SegmentMap | undefined {
   if (header.result === 'bad') return undefined
-  const head = tryRead(file, SEGMENT_HEADER, INDEX_HEADER)
+  const map = openedMap(file, SEGMENT_HEADER, id, header.uuid)
+  return map?.nextLsn === id.toLsn ? map : undefined
+}
+
+/** The index at byte `at` of a file; undefined where it is not readable. */
+export function openedMap(
+  file: DiskFile,
+  at: number,
+  id: SegmentId,
+  uuid: Uint8Array,
+): SegmentMap | undefined {
+  const head = tryRead(file, at, INDEX_HEADER)
   if (typeof head === 'string') return undefined
-  const decoded = decodeIndexHeader(head, id, header.uuid)
-  if (decoded === undefined || decoded.nextLsn !== id.toLsn) return undefined
-  if (indexBytes(decoded.sections) > size) return undefined
-  const bytes = tryRead(file, SEGMENT_HEADER, indexBytes(decoded.sections))
-  return typeof bytes === 'string' ? undefined : SegmentMap.decode(bytes, id, header.uuid)
+  const decoded = decodeIndexHeader(head, id, uuid)
+  if (decoded === undefined || at + indexBytes(decoded.sections) > file.size()) return undefined
+  const bytes = tryRead(file, at, indexBytes(decoded.sections))
+  return typeof bytes === 'string' ? undefined : SegmentMap.decode(bytes, id, uuid)
 }
 
 /** Sections of a map as commits without heads: those of one LSN together. */
