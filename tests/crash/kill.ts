@@ -7,6 +7,7 @@ const ways: Record<string, () => Promise<unknown>> = {
   points: () => import('./points.ts'),
   power: () => import('./power.ts'),
   full: () => import('./full.ts'),
+  signals: () => import('./signals.ts'),
 }
 const word = process.argv[2] ?? ''
 const given = word.startsWith('-') || word === '' ? undefined : word

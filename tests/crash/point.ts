@@ -30,5 +30,5 @@ export interface ArmedPoint extends Point {
 }
 
 export const pointVariable = 'KILL_POINT'
-/** Where an engine shall be made small, so that it rolls, snapshots and archives within a second. */
+/** Set where an engine shall be made small, so that it rolls, snapshots and archives within seconds: to KiB of a snapshot. */
 export const smallVariable = 'KILL_SMALL'

@@ -8,6 +8,8 @@ export interface PlannedPoint extends Point {
   readonly world: World
   /** Reached in this start only after one before was ended there: what it left is what recovery finds. */
   readonly left?: Omit<Point, 'name'>
+  /** Records stay longer than the state of sessions, so that segments go as a whole; else archives are made of them. */
+  readonly longer?: boolean
   /** The occurrences tried, one after another; the later ones are rare for what happens once in a start. */
   readonly often: boolean
 }
@@ -116,15 +118,18 @@ function snapshot(): PlannedPoint[] {
 function retention(): PlannedPoint[] {
   const world = 'files'
   const file = String.raw`\.arc$`
+  const removed = String.raw`/log/[^/]*\.(seg|arc)$`
   return [
     ...points('retention: remove segment', around, {
       world,
+      longer: true,
       op: 'unlink',
-      on: segment,
+      on: removed,
       archiving: false,
     }),
     ...points('retention: remove index', around, {
       world,
+      longer: true,
       op: 'unlink',
       on: String.raw`\.idx$`,
       archiving: false,

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { freePort, type EngineProcess } from '../../examples/demo/engine.ts'
 import { Load } from './load.ts'
 import { pointVariable, type Point } from './point.ts'
-import { table } from './points-table.ts'
+import { table, type PlannedPoint } from './points-table.ts'
 import { World } from './world.ts'
 
 const { values } = parseArgs({
@@ -18,7 +18,7 @@ const { values } = parseArgs({
 })
 const times = Number(values.times)
 /** Longer than this no start needs to come to a place. */
-const PATIENCE_MS = 40_000
+const PATIENCE_MS = 60_000
 /** Between the occurrences tried of what happens many times a second. */
 const APART = 30
 
@@ -106,10 +106,17 @@ async function creations(): Promise<void> {
 }
 
 /** Starts the engine and waits for it to end at the place. */
-async function killedAt(world: World, point: Point, later: number): Promise<void> {
+async function killedAt(
+  world: World,
+  point: Point & Pick<PlannedPoint, 'longer'>,
+  later: number,
+): Promise<void> {
   if (problems.length > 0) return
   const nth = (point.from ?? 1) + later
-  const engine = (running = world.engine({ [pointVariable]: JSON.stringify({ ...point, nth }) }))
+  const engine = (running = world.engine({
+    [pointVariable]: JSON.stringify({ ...point, nth }),
+    ...(point.longer === true ? { KILL_KEEP: 'longer' } : {}),
+  }))
   let late = false
   const timer = setTimeout(() => {
     late = true

@@ -8,16 +8,17 @@ import { DatabaseSync, StatementSync } from 'node:sqlite'
 import { limits } from '../../src/limits.ts'
 import { pointVariable, smallVariable, type ArmedPoint, type Point } from './point.ts'
 
-if (process.env[smallVariable] !== undefined) makeSmall()
+const small = process.env[smallVariable]
+if (small !== undefined) makeSmall(Number(small))
 const text = process.env[pointVariable]
 if (text !== undefined) arm(JSON.parse(text) as ArmedPoint)
 
-function makeSmall(): void {
+function makeSmall(snapshotKiB: number): void {
   const KiB = 1024
   Object.assign(limits, {
     segmentBytes: 512 * KiB,
     checkpointBytes: 384 * KiB,
-    snapshotBytes: 32 * KiB,
+    snapshotBytes: snapshotKiB * KiB,
   })
   // How often the log looks for what may go is an option of the log that the engine leaves at its default of 10 s. Whoever
   // reads an option that is not given reads it here.

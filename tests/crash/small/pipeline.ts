@@ -28,7 +28,7 @@ const files = pipeline('files', (p) => {
   p.stream('views', {
     ...common,
     from: http({ path: '/views' }),
-    retention: { time: '1s' },
+    retention: { time: process.env['KILL_KEEP'] === 'longer' ? '12s' : '1s' },
   }).to(file({ path: target, roll: { ms: 400 } }))
 })
 
