@@ -258,11 +258,8 @@ export class SegmentReader implements Reader {
   #flawed(map: SegmentMap, at: number, why: string, section?: number): ReadResult {
     const lsn = section === undefined ? map.nextLsn : map.lsns[section]!
     const file = fileName(map.id)
-    return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, {
-      file,
-      at,
-      lsn,
-    })
+    const details = { file, offset: at, lsn }
+    return this.#fail(`In ${file} at byte ${at} (LSN ${lsn}): ${why}.`, undefined, details)
   }
 
   #fail(what: string, cause?: unknown, details: Record<string, unknown> = {}): ReadResult {
