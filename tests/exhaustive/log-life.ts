@@ -69,8 +69,9 @@ export class Ledger {
 export async function openLog(
   env: SimulatedEnv,
   segmentBytes = options.segmentBytes,
+  stepped = true,
 ): Promise<LocalLog> {
-  return await openEmbeddedLog({ env, ...options, segmentBytes, stepped: true })
+  return await openEmbeddedLog({ env, ...options, segmentBytes, stepped })
 }
 
 export async function createTopics(log: Log, ledger?: Ledger): Promise<void> {
@@ -119,50 +120,69 @@ export async function noteEarliest(log: Log, ledger: Ledger): Promise<void> {
     ledger.earliest[i] = (await log.topics.offsets(topic))[partition]!.earliest
 }
 
-export interface Found {
+export interface Found<Records = readonly string[]> {
   readonly topics: number
   readonly earliest: readonly number[]
   /** Per place, `lsn:id` of each record. */
-  readonly records: readonly (readonly string[])[]
+  readonly records: readonly Records[]
   readonly positions: readonly string[]
 }
 
-export async function look(log: Log): Promise<Found> {
+export async function look(log: Log): Promise<Found>
+export async function look<T>(
+  log: Log,
+  readWith: (topic: string, partition: number, offset: number) => Promise<T>,
+): Promise<Found<T>>
+export async function look(
+  log: Log,
+  readWith?: (topic: string, partition: number, offset: number) => Promise<unknown>,
+): Promise<Found<unknown>> {
   const names = new Set((await log.topics.list()).map(({ name }) => name))
   const positions = (await log.positions('group')).map(
     (p) => `${p.partition}@${p.offset} ${p.meta}`,
   )
   const earliest: number[] = []
-  const records: string[][] = []
+  const records: unknown[] = []
+  const all = readWith ?? ((...at: [string, number, number]) => read(log, ...at))
   for (const { topic, partition } of places) {
     const offset = names.has(topic) ? (await log.topics.offsets(topic))[partition]!.earliest : 0
     earliest.push(offset)
-    records.push(names.has(topic) ? await read(log, topic, partition, offset) : [])
+    records.push(names.has(topic) ? await all(topic, partition, offset) : [])
   }
   return { topics: names.size, earliest, records, positions: positions.toSorted() }
 }
 
-async function read(log: Log, topic: string, partition: number, offset: number) {
+/** Appends to `found` what can be read, and returns it. Throws what the reader reports. */
+export async function read(
+  log: Log,
+  topic: string,
+  partition: number,
+  offset: number,
+  found: string[] = [],
+): Promise<string[]> {
   const reader = await log.reader([{ topic, partition, offset }])
   const arena = new Arena(8192)
   const view = new BlockView()
-  const found: string[] = []
-  for (;;) {
-    const next = reader.next(arena)
-    if (next.result === 'arena-full') arena.reset()
-    else if (next.result === 'block') {
-      if (!view.read(next.bytes)) throw new Error('a block that is none')
-      const id = view.timestamps[0]!
-      const value = text.decode(view.value(0))
-      if (value !== `${id} `.repeat(value.length / `${id} `.length))
-        throw new Error(`${id}: ${value}`)
-      found.push(`${next.lsn}:${id}`)
-    } else if (next.result === 'caught-up') {
-      reader.close()
-      return found
-    } else if (next.result === 'corrupt') throw next.error
-    else throw new Error(`${topic}/${partition}: ${JSON.stringify(next)}`)
+  try {
+    for (;;) {
+      const next = reader.next(arena)
+      if (next.result === 'arena-full') arena.reset()
+      else if (next.result === 'block') found.push(`${next.lsn}:${idOf(view, next.bytes)}`)
+      else if (next.result === 'caught-up') return found
+      else if (next.result === 'corrupt') throw next.error
+      else throw new Error(`${topic}/${partition}: ${JSON.stringify(next)}`)
+    }
+  } finally {
+    reader.close()
   }
+}
+
+function idOf(view: BlockView, bytes: Uint8Array): number {
+  if (!view.read(bytes)) throw new Error('a block that is none')
+  const id = view.timestamps[0]!
+  const value = text.decode(view.value(0))
+  if (value !== `${id} `.repeat(value.length / `${id} `.length)) throw new Error(`${id}: ${value}`)
+  return id
 }
 
 /** Throws where what was found breaks a promise. Returns how many commits are there. */

@@ -7,6 +7,8 @@
  */
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { numbers } from '../support/numbers.ts'
+import { flip, golden } from './bits.ts'
+import type { Verdict } from './bits.ts'
 import { crashStates } from './crash-states.ts'
 import { faults } from './faults.ts'
 
@@ -35,13 +37,53 @@ async function fault(): Promise<number> {
   return broken.length + (only === undefined ? missing.length : 0)
 }
 
+async function bits(): Promise<number> {
+  const given = numbers('npm run exhaust -- bits [--from N --count N | --sample N --seed N]', [
+    'from',
+    'count',
+    'sample',
+    'seed',
+  ])
+  const whole = await golden()
+  const random = new SeededRandom(given.seed ?? 1, 'bits')
+  const from = given.from ?? 0
+  const to = Math.min(whole.bits, from + (given.count ?? Infinity))
+  const tally: Record<Verdict, number> = { unchanged: 0, refused: 0, reported: 0 }
+  const broken: string[] = []
+  const one = async (bit: number): Promise<void> => {
+    try {
+      tally[await flip(whole, bit)]++
+    } catch (error) {
+      broken.push(`bit ${bit}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  let told = performance.now()
+  if (given.sample !== undefined)
+    for (let i = 0; i < given.sample; i++) await one(random.int(whole.bits))
+  else
+    for (let bit = from; bit < to; bit++) {
+      await one(bit)
+      if (performance.now() - told < 10_000) continue
+      told = performance.now()
+      tell(`${bit} of ${to}, ${broken.length} violations; go on with --from ${bit + 1}`)
+    }
+  const { unchanged, refused, reported } = tally
+  const flips = unchanged + refused + reported + broken.length
+  tell(`${whole.files.size} files, ${whole.bits / 8} bytes`)
+  end(
+    broken,
+    `${flips} bits flipped: ${unchanged} changed nothing, ${refused} refused, ${reported} reported`,
+  )
+  return broken.length
+}
+
 function end(broken: readonly string[], what: string): void {
-  for (const line of broken.slice(0, 40)) console.log(line)
+  for (const line of broken.slice(0, 8)) console.log(line)
   const seconds = ((performance.now() - started) / 1_000).toFixed(1)
   console.log(`${what}, ${broken.length} violations in ${seconds} s`)
 }
 
-const gates: Readonly<Record<string, () => Promise<number>>> = { crash, faults: fault }
+const gates: Readonly<Record<string, () => Promise<number>>> = { crash, faults: fault, bits }
 const run = gates[gate]
 if (run === undefined) {
   console.error(`npm run exhaust -- ${Object.keys(gates).join(' | ')}`)
