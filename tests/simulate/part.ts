@@ -31,11 +31,14 @@ export async function perform({ seed, twice }: Task): Promise<Outcome> {
   const { user, system } = process.cpuUsage(before)
   let violation = result.violation?.message
   let smaller: Partial<Config> | undefined
-  if (result.violation !== undefined) smaller = await shrink(seed, result)
-  else if (twice) {
+  if (result.violation !== undefined) {
+    console.log(`seed ${seed} broke ${violation}`)
+    smaller = await shrink(seed, result)
+  } else if (twice) {
     const again = await runSeed(seed)
     if (again.traceHash !== result.traceHash) {
       violation = `determinism: the trace has the hash ${result.traceHash} once and ${again.traceHash} the second time`
+      console.log(`seed ${seed} broke ${violation}`)
     }
   }
   const { tally, faults } = result

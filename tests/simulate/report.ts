@@ -41,7 +41,6 @@ export class Report {
     if (violation === undefined) return
     const set = Object.keys(smaller).length === 0 ? '' : ` --set '${JSON.stringify(smaller)}'`
     this.#broken.push({ seed, command: `npm run sim -- --seed ${seed}${set}` })
-    console.log(`seed ${seed} broke ${violation}`)
   }
 
   progress(): void {

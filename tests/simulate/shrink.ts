@@ -29,19 +29,20 @@ function candidates(config: Config): Partial<Config>[] {
   return all
 }
 
-/** Overrides for the smallest run found within so many tries. */
+/** Overrides for the smallest run found in the time given. */
 export async function shrink(
   seed: number,
   broken: RunResult,
-  tries = 60,
+  seconds = 30,
 ): Promise<Partial<Config>> {
   const invariant = broken.violation?.invariant
   let found: Partial<Config> = {}
   let config = broken.config
-  for (let left = tries, better = true; better && left > 0;) {
+  const until = performance.now() + seconds * 1_000
+  for (let better = true; better;) {
     better = false
     for (const change of candidates(config)) {
-      if (left-- <= 0) break
+      if (performance.now() > until) return found
       const result = await runSeed(seed, { ...found, ...change })
       if (result.violation?.invariant !== invariant) continue
       found = { ...found, ...change }
