@@ -99,7 +99,7 @@ export function* restoreBackup(
   return { directory: target, from, madeAt, lsn, formerLogId, logId, report }
 }
 
-const encode = (value: unknown): Uint8Array =>
+export const encode = (value: unknown): Uint8Array =>
   new TextEncoder().encode(`${JSON.stringify(value, undefined, 1)}\n`)
 
 /** Files that belong to the log besides its own: without its snapshots the state of a pipeline could not be made again. */
@@ -111,7 +111,7 @@ function belonging(disk: Disk, directory: string): string[] {
   return [...snapshots, ...own]
 }
 
-function* verbed<T>(
+export function* verbed<T>(
   verb: string,
   work: Generator<{ readonly done: number; readonly total: number }, T>,
 ): Generator<Step, T> {

@@ -8,6 +8,7 @@ import { addPause } from './commands/pause.ts'
 import { addPlan } from './commands/plan.ts'
 import { addProduce } from './commands/produce.ts'
 import { addRun } from './commands/run.ts'
+import { addSalvage } from './commands/salvage.ts'
 import { addLag, addTail } from './commands/tail.ts'
 import { addTopics } from './commands/topics.ts'
 import { addVerify } from './commands/verify.ts'
@@ -58,5 +59,6 @@ export function program(surroundings: Surroundings, version: string): Command {
   addVerify(root, surroundings)
   addLog(root, surroundings)
   addBackup(root, surroundings)
+  addSalvage(root, surroundings)
   return root
 }

@@ -110,4 +110,9 @@ export const logErrors = {
     title: 'The data directory changes too fast to be copied',
     advice: 'Try again when less is written.',
   },
+  MR2020: {
+    kind: 'data',
+    title: 'Nothing in the data directory can be salvaged',
+    advice: 'Nothing was written. Restore a backup with `millrace restore`.',
+  },
 } as const satisfies Record<string, ErrorEntry>

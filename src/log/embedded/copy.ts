@@ -118,7 +118,7 @@ export function* copyLog(
   }
 }
 
-function checkTarget(disk: Disk, target: string): void {
+export function checkTarget(disk: Disk, target: string): void {
   if (!disk.exists(target) || disk.list(target).length === 0) return
   throw new MillraceError('MR2017', `${target} exists and is not empty.`)
 }
@@ -250,7 +250,7 @@ function patches(
 }
 
 /** MARK, then SUPER: without SUPER the directory counts as not finished. */
-function seal(
+export function seal(
   disk: Disk,
   target: string,
   { super: s, mark }: Pick<Layout, 'super' | 'mark'>,
@@ -284,7 +284,7 @@ function syncTree(disk: Disk, path: string): void {
 }
 
 /** Half a copy is of no use, and on a full disk its space is. */
-function discard(disk: Disk, paths: readonly string[]): void {
+export function discard(disk: Disk, paths: readonly string[]): void {
   for (const path of paths) {
     try {
       disk.unlink(path)

@@ -2,5 +2,6 @@
 export { copyLog, writeDurably } from './copy.ts'
 export { dumpLog } from './dump.ts'
 export type { Dumped, DumpedSection } from './dump.ts'
+export { salvageLog } from './salvage.ts'
 export { verifyLog } from './verify.ts'
-export type { Finding, LogReport } from './verify.ts'
+export type { Finding, LogReport } from './report.ts'

@@ -8,8 +8,9 @@ import type { SimulatedEnv } from '../../core/env/simulated/index.ts'
 import { blockOf, topic } from '../log.suite.ts'
 import { openEmbeddedLog } from './index.ts'
 import type { LocalLog } from './index.ts'
-import { isDamaged, verifyLog } from './verify.ts'
-import type { LogReport } from './verify.ts'
+import { isDamaged } from './report.ts'
+import type { LogReport } from './report.ts'
+import { verifyLog } from './verify.ts'
 import {
   damaged,
   digest,

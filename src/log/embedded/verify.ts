@@ -3,7 +3,6 @@
  * start on it. It works beside a running engine, up to the end that was durable when it began.
  */
 import { readControl, BlockView } from '../block.ts'
-import type { PartitionOffsets } from '../log.ts'
 import type { Disk } from '../../core/env/env.ts'
 import { stoodFor } from './decide.ts'
 import {
@@ -16,9 +15,10 @@ import {
   sectionKinds,
   SUPER_BYTES,
 } from './format.ts'
-import type { Mark, Super } from './format.ts'
+import type { FrameHead, Mark, Super } from './format.ts'
 import { decodeChanges, decodePositions } from './payloads.ts'
 import { offsetsOf } from './queries.ts'
+import type { Finding, LogReport, Progress } from './report.ts'
 import { isLive } from './retention.ts'
 import { isMissing } from './segments.ts'
 import { checkStart } from './start-check.ts'
@@ -26,52 +26,6 @@ import type { StartCheck } from './start-check.ts'
 import { LogState, placeOf, placeParts } from './state.ts'
 import { bytesAt, listUnits, storedIndex, walkUnit } from './walk.ts'
 import type { Found, FoundSection, Unit, Walked } from './walk.ts'
-
-/** Records that were acknowledged and cannot be read any more: offsets `from` up to below `to`. */
-export interface Lost {
-  readonly topic: string
-  readonly partition: number
-  readonly from: number
-  readonly to: number
-}
-
-export interface Finding {
-  /** `note`: nothing is wrong. `harmless`: damage that costs nothing. `damage`: data is lost or the engine does not start. */
-  grade: 'note' | 'harmless' | 'damage'
-  /** Within the directory. */
-  readonly file: string
-  readonly offset?: number
-  readonly lsn?: number
-  /** What is there, as a sentence. */
-  readonly what: string
-  /** What that means, and what to do. */
-  means: string
-  lost: readonly Lost[]
-}
-
-export interface LogReport {
-  readonly logId: string | undefined
-  readonly epoch: number | undefined
-  /** The last commit that was durable when this began. */
-  readonly lsn: number | undefined
-  readonly starts: boolean
-  /** Why it would not start, as the engine says it. */
-  readonly refusal: string | undefined
-  readonly files: number
-  readonly bytes: number
-  readonly commits: number
-  readonly records: number
-  readonly topics: number
-  readonly findings: readonly Finding[]
-  /** Where each partition of each topic begins and ends, by the name of the topic. */
-  readonly offsets: ReadonlyMap<string, readonly PartitionOffsets[]>
-}
-
-export interface Progress {
-  readonly file: string
-  readonly done: number
-  readonly total: number
-}
 
 interface RawLost {
   readonly place: number
@@ -81,6 +35,14 @@ interface RawLost {
 
 /** Runs to its report; every step is a piece of work of bounded size. Throws DiskError where there is no directory. */
 export function* verifyLog(disk: Disk, directory: string): Generator<Progress, LogReport> {
+  return (yield* verifyState(disk, directory)).report
+}
+
+/** Besides the report, the state of the log: as a start would have it, or else as far as it can be read. */
+export function* verifyState(
+  disk: Disk,
+  directory: string,
+): Generator<Progress, { readonly report: LogReport; readonly state: LogState }> {
   const verifier = new Verifier(disk, directory)
   return yield* verifier.run()
 }
@@ -107,7 +69,7 @@ class Verifier {
     this.#directory = directory
   }
 
-  *run(): Generator<Progress, LogReport> {
+  *run(): Generator<Progress, { readonly report: LogReport; readonly state: LogState }> {
     const start = checkStart(this.#disk, this.#directory)
     this.#heads()
     const units = listUnits(this.#disk, this.#directory)
@@ -117,7 +79,7 @@ class Verifier {
     if (start.starts) this.#checkEnds(state)
     this.#settle(state)
     this.#judgeStart(start)
-    return {
+    const report = {
       logId: this.#super === undefined ? undefined : hex(this.#super.uuid),
       epoch: this.#super?.epoch,
       lsn: this.#mark?.lsn,
@@ -131,6 +93,7 @@ class Verifier {
       findings: this.#findings,
       offsets: new Map([...state.names.keys()].map((name) => [name, offsetsOf(state, name)])),
     }
+    return { report, state }
   }
 
   /** SUPER and MARK: two slots each, of which one is enough. */
@@ -276,9 +239,17 @@ class Verifier {
       if (one.bytes !== undefined && kind === sectionKinds.checkpoint)
         this.#walked = LogState.fromCheckpoint(one.bytes) ?? this.#walked
     }
-    if (head !== undefined && sections.every((s) => s.bytes !== undefined))
-      this.#walked.apply(head, (s) => sections[head.sections.indexOf(s)]!.bytes!)
+    if (head !== undefined) this.#learn(head, sections)
     return readable
+  }
+
+  /** What a frame says of the state, but for what of it is damaged. */
+  #learn(head: FrameHead, sections: readonly FoundSection[]): void {
+    const bytes = new Map(head.sections.map((s, i) => [s, sections[i]?.bytes]))
+    const usable = head.sections.filter(
+      (s) => s.kind <= sectionKinds.state || bytes.get(s) !== undefined,
+    )
+    this.#walked.apply({ ...head, sections: usable }, (s) => bytes.get(s)!)
   }
 
   #decodes(kind: number, bytes: Uint8Array): boolean {
@@ -481,7 +452,3 @@ function nameOf(kind: number): string {
 
 /** An LSN that is in the unit if any is: of a segment the first, as only its frames say where it ends. */
 const lastOf = ({ id }: Unit): number => (id.toLsn === undefined ? id.baseLsn : id.toLsn - 1)
-
-/** Whether anything is damaged that costs data or keeps the engine from starting. */
-export const isDamaged = ({ findings }: Pick<LogReport, 'findings'>): boolean =>
-  findings.some(({ grade }) => grade === 'damage')
