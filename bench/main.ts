@@ -3,6 +3,7 @@ const cases: Record<string, () => Promise<unknown>> = {
   demo: () => import('./demo.ts'),
   log: () => import('./log.ts'),
   process: () => import('./process.ts'),
+  recovery: () => import('./recovery.ts'),
 }
 const [name = '', ...rest] = process.argv.slice(2)
 const run = cases[name]

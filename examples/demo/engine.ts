@@ -30,6 +30,11 @@ export class EngineProcess {
     return this.#child?.pid ?? 0
   }
 
+  /** The last of what it wrote to stderr since its start. */
+  get stderr(): string {
+    return this.#stderr
+  }
+
   /** Spawns the engine and waits until it is ready; gives the milliseconds that took. */
   async start(): Promise<number> {
     const began = performance.now()
