@@ -197,6 +197,23 @@ describe('archives', () => {
     })
   })
 
+  test('never take over a section that does not match its hash: it stays, and is reported', async () => {
+    const sim = new Simulation({ seed: 'rot' })
+    await simulate(sim, async () => {
+      const log = await openEmbeddedLog({ env: sim.env('engine'), ...sparse })
+      await topics(log)
+      await mix(log, 0, 150)
+      const [first] = [...sim.disk().contents().keys()].filter((path) => path.endsWith('.seg'))
+      const at = Buffer.from(sim.disk().contents().get(first!)!).indexOf('10        ')
+      sim.disk().flipBit(first!.slice(1), at + 5, 0)
+      for (let i = 0; i < 4; i++) await log.host.retain()
+      expect([...sim.disk().contents().keys()]).toContain(first)
+      const { blocks, end } = drain(await log.reader([{ topic: 'forever', ...start }]))
+      expect(numbers(valuesOf(blocks))).toEqual([0])
+      expect(end.result).toBe('corrupt')
+    })
+  })
+
   test('with a flipped bit are refused or reported, never read otherwise', async () => {
     const sim = new Simulation({ seed: 'flip' })
     await simulate(sim, async () => {
