@@ -10,6 +10,8 @@ import { numbers } from '../support/numbers.ts'
 import { flip, golden } from './bits.ts'
 import type { Verdict } from './bits.ts'
 import { crashStates } from './crash-states.ts'
+import { decoders } from './decoders.ts'
+import { subjects } from './decoder-subjects.ts'
 import { faults } from './faults.ts'
 
 const [gate = '', ...rest] = process.argv.slice(2)
@@ -30,8 +32,9 @@ async function crash(): Promise<number> {
 }
 
 async function fault(): Promise<number> {
-  const only = process.argv.splice(2, 1)[0]
-  const { runs, sites, missing, broken } = await faults(only, tell)
+  const only = process.argv[2]?.startsWith('--') === true ? undefined : process.argv.splice(2, 1)[0]
+  const { every = 1 } = numbers('npm run exhaust -- faults [NAME] [--every N]', ['every'])
+  const { runs, sites, missing, broken } = await faults(only, every, tell)
   for (const site of only === undefined ? missing : []) console.log(`never failed: ${site}`)
   end(broken, `${runs} runs, ${sites - missing.length} of ${sites} call sites failed`)
   return broken.length + (only === undefined ? missing.length : 0)
@@ -77,13 +80,29 @@ async function bits(): Promise<number> {
   return broken.length
 }
 
+async function decoding(): Promise<number> {
+  const usage = 'npm run exhaust -- decoders [--count N --from N --seed N]'
+  const given = numbers(usage, ['count', 'from', 'seed'])
+  const { seed = 1, from = 0, count = 1_000_000 } = given
+  const all = await subjects()
+  const { mutations, taken, broken } = decoders(all, seed, from, count, tell)
+  const range = `${mutations} mutations (seed ${seed}, ${from} to ${from + count - 1})`
+  end(broken, `${range} of ${all.length} decoders, ${taken} taken for valid`)
+  return broken.length
+}
+
 function end(broken: readonly string[], what: string): void {
   for (const line of broken.slice(0, 8)) console.log(line)
   const seconds = ((performance.now() - started) / 1_000).toFixed(1)
   console.log(`${what}, ${broken.length} violations in ${seconds} s`)
 }
 
-const gates: Readonly<Record<string, () => Promise<number>>> = { crash, faults: fault, bits }
+const gates: Readonly<Record<string, () => Promise<number>>> = {
+  crash,
+  faults: fault,
+  bits,
+  decoders: decoding,
+}
 const run = gates[gate]
 if (run === undefined) {
   console.error(`npm run exhaust -- ${Object.keys(gates).join(' | ')}`)
