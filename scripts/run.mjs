@@ -21,6 +21,7 @@ const tasks = {
   sim: { script: 'tests/simulate/main.ts', about: 'the engine in a simulated world' },
   kill: { script: 'tests/crash/kill.ts', about: 'a real process, killed many times' },
   exhaust: { script: 'tests/exhaustive/main.ts', about: 'every case of what is small' },
+  mutants: { script: 'tests/mutants/main.ts', about: 'planted bugs, and what notices them' },
   dev: {
     script: 'src/cli/main.ts',
     fixed: ['dev'],

@@ -1,0 +1,6 @@
+import type { NamedMutant } from './mutant.ts'
+import { namedEngine } from './named-engine.ts'
+import { namedLog } from './named-log.ts'
+
+/** Each must be noticed by its gate within 20 seconds. */
+export const named: readonly NamedMutant[] = [...namedLog, ...namedEngine]
