@@ -46,8 +46,14 @@ function arm(point: ArmedPoint): void {
   /** Runs `call`, unless the process ends before it; ends it behind where the point says so. */
   const around = <T>(hit: boolean, call: () => T): T => {
     if (hit && point.when === 'before') end()
-    const result = call()
-    return hit ? end() : result
+    try {
+      const result = call()
+      return hit ? end() : result
+    } catch (error) {
+      // A call that did nothing is no place to be behind.
+      if (hit) count--
+      throw error
+    }
   }
 
   fs.openSync = (path, flags, mode) => {
