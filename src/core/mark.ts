@@ -17,6 +17,7 @@ export const marks = [
   'recovery: an index is made again',
   'recovery: frames above the mark are written again',
   'recovery: the tail has a flaw',
+  'restore: a newer snapshot, as the changelog was trimmed',
   'restore: from a snapshot',
   'retention: a checkpoint first',
   'retention: indexes go for space',

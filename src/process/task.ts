@@ -10,7 +10,7 @@ import { TaskTime } from './time/task-time.ts'
 /** A store of any kind, as far as committing goes. */
 export type AnyStore = Pick<
   MemoryStore<never>,
-  'size' | 'bytes' | 'stagedBytes' | 'changes' | 'committed' | 'rollback' | 'restore'
+  'size' | 'bytes' | 'stagedBytes' | 'changes' | 'committed' | 'rollback' | 'restore' | 'clear'
 >
 
 export interface TaskStore {

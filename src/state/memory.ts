@@ -178,6 +178,12 @@ export class MemoryStore<V> implements Store<V> {
     }
   }
 
+  clear(): void {
+    this.#map.clear()
+    this.#bytes = 0
+    this.#forget()
+  }
+
   #keep(key: string, pre: PreImage<V>): void {
     // A key deleted and put again keeps the pre-image of the first change.
     if (this.#touched.has(key)) return

@@ -1,6 +1,7 @@
 /** Restoring: the newest valid snapshot, then everything its changelog has behind it. */
 import { Arena } from '../core/arena.ts'
 import type { Env } from '../core/env/env.ts'
+import { mark } from '../core/mark.ts'
 import { limits } from '../limits.ts'
 import type { ChangelogSource } from './changelog-source.ts'
 import { unreached } from './changelog-source.ts'
@@ -51,9 +52,35 @@ export async function restoreStores(
         if (next.kind === 'state')
           byPlace.get(`${next.topic}/${next.partition}`)?.restore(next.bytes)
       } else if (next.result === 'corrupt') throw next.error
-      else throw unreached(next)
+      else {
+        const place = targets.findIndex(
+          ({ changelog, partition }) => changelog === next.topic && partition === next.partition,
+        )
+        from[place] = await again(env, log, snapshotDir, targets[place]!, next)
+        reader.seek(from[place]!)
+      }
     }
   } finally {
     reader.close()
   }
+}
+
+/**
+ * The changelog was trimmed behind the snapshot that was loaded: newer ones were made meanwhile, and one of them says what
+ * is gone (I7: a restart beside a busy snapshot thread needs nobody's help).
+ */
+async function again(
+  env: Env,
+  log: ChangelogSource,
+  snapshotDir: string | undefined,
+  { changelog, partition, store }: RestoreTarget,
+  gone: Parameters<typeof unreached>[0],
+): Promise<{ readonly topic: string; readonly partition: number; readonly offset: number }> {
+  mark('restore: a newer snapshot, as the changelog was trimmed')
+  const end = (await log.topics.offsets(changelog))[partition]?.next
+  store.clear()
+  const offset =
+    snapshotDir === undefined ? 0 : loadSnapshot(env, snapshotDir, changelog, partition, store, end)
+  if (offset < gone.earliest) throw unreached(gone)
+  return { topic: changelog, partition, offset }
 }

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Env } from '../core/env/env.ts'
 import { Simulation } from '../core/env/simulated/index.ts'
 import { MemoryLog } from '../../tests/support/memory-log.ts'
+import type { ChangelogSource } from './changelog-source.ts'
 import { jsonCodec } from './codecs.ts'
 import { MemoryStore } from './memory.ts'
 import { restoreStores } from './restore.ts'
@@ -271,5 +272,33 @@ describe('snapshots', () => {
     world.damage(`${more.at(-1)?.lsn}.snap`, 70)
     expect((await world.restored()).contents).toEqual(contentsOf(world.store))
     maker.close()
+  })
+
+  test('I7: restores although two snapshots are made, and the changelog is trimmed, while it does', async () => {
+    const world = await new World().open()
+    await world.commit([
+      ['a', 1],
+      ['b', 1],
+    ])
+    await world.snapshot()
+    let races = 2
+    const log: ChangelogSource = {
+      topics: world.log.topics,
+      // Between the choice of a snapshot and the first read of the changelog.
+      reader: async (from) => {
+        for (; races > 0; races--) {
+          await world.commit([
+            ['a', undefined],
+            ['c', races],
+          ])
+          const made = await world.snapshot()
+          await world.log.topics.trim(changelog, 0, made!.spareOffset)
+        }
+        return world.log.reader(from)
+      },
+    }
+    const store = newStore()
+    await restoreStores(world.env, log, dir, [{ changelog, partition: 0, store }])
+    expect(contentsOf(store)).toEqual({ b: 1, c: 1 })
   })
 })

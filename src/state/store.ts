@@ -55,7 +55,9 @@ export interface Store<V> {
   rollback(): void
   /** Applies changelog entries of one committed frame, or of a snapshot, while restoring. */
   restore(changes: Uint8Array): void
+  /** Forgets everything, staged or not: restoring begins anew. */
+  clear(): void
 }
 
 /** What restoring needs of a store. */
-export type Restorable = Pick<Store<unknown>, 'restore'>
+export type Restorable = Pick<Store<unknown>, 'restore' | 'clear'>

@@ -60,10 +60,10 @@ export function draw(random: SeededRandom): Config {
   return {
     // On this log both mean the same commits; the promises checked are the same.
     mode: random.chance(0.8) ? 'exactly-once' : 'at-least-once',
-    partitions: random.pick([1, 1, 2, 2, 4]),
-    pagePartitions: random.pick([1, 1, 2, 2, 4]),
+    partitions: random.pick([1, 1, 1, 2, 2, 4]),
+    pagePartitions: random.pick([1, 1, 1, 2, 2, 4]),
     lookup: random.chance(0.5),
-    workers: random.pick([1, 1, 2, 2, 3, 4]),
+    workers: random.pick([1, 1, 1, 2, 2, 3, 4]),
     changeWorkers: random.chance(0.4),
     commitIntervalMs: random.pick([1, 5, 20]),
     stepRows: random.pick([1, 3, 16, 1_000]),
@@ -93,7 +93,7 @@ export function draw(random: SeededRandom): Config {
     pauses: random.chance(0.3),
     weather: random.chance(0.4),
     steered: random.chance(0.5),
-    tap: random.chance(0.5),
+    tap: random.chance(0.3),
     rot: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
