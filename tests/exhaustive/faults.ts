@@ -61,15 +61,18 @@ export async function faults(
   const hit = new Set<string>()
   let runs = 0
   let cases = 0
-  for (const scenario of [...(await logScenarios()), ...otherScenarios()]) {
+  const others = otherScenarios()
+  const named = others.filter(({ name }) => name === only)
+  const all = named.length > 0 ? named : [...(await logScenarios()), ...others]
+  for (const scenario of all) {
     if (only !== undefined && scenario.name !== only) continue
     const operations = await record(scenario)
     const before = runs
-    for (const [n, operation] of operations.entries()) {
+    for (const [n, { operation, site }] of operations.entries()) {
       for (const error of errnos[operation]) {
         for (const times of [1, Infinity]) {
-          // With `every` above one only a part of the cases, spread over all calls and errnos.
-          if (cases++ % every !== 0) continue
+          // With `every` above one only a part of the cases: each call site once, the rest spread over calls and errnos.
+          if (cases++ % every !== 0 && hit.has(site)) continue
           runs++
           const how = `${scenario.name}: ${operation} ${n + 1} fails with ${error}, ${times === 1 ? 'once' : 'for ever'}`
           const flaw = await runOne(scenario, { n, error, times }, hit)
@@ -84,12 +87,17 @@ export async function faults(
   return { runs, sites: sites.length, missing, broken }
 }
 
-/** The operations of a run without faults. */
-async function record(scenario: Scenario): Promise<DiskOperation[]> {
+interface Called {
+  readonly operation: DiskOperation
+  readonly site: string
+}
+
+/** The operations of a run without faults, and who called them. */
+async function record(scenario: Scenario): Promise<Called[]> {
   const { world, run, check } = await scenario.start()
-  const operations: DiskOperation[] = []
+  const operations: Called[] = []
   world.disk().hook = (operation) => {
-    operations.push(operation)
+    operations.push({ operation, site: callerOf() })
     return undefined
   }
   await run()

@@ -1,10 +1,14 @@
 /**
  * What random search does not reach: every case of something small.
  *
- *     npm run exhaust -- crash [--states N --seed N]   every disk that a power cut can leave
+ *     npm run exhaust -- crash [--states N --seed N]           every disk that a power cut can leave
+ *     npm run exhaust -- faults [NAME] [--every N]             every disk call that can fail, by every errno
+ *     npm run exhaust -- bits [--from N --count N | --sample N --seed N]   every bit of a data directory
+ *     npm run exhaust -- decoders [--count N --from N --seed N --cores N]  mutations of every encoding
  *
  * Exit status 1 when a promise broke; the last line says how it went.
  */
+import { spawn } from 'node:child_process'
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { numbers } from '../support/numbers.ts'
 import { flip, golden } from './bits.ts'
@@ -81,14 +85,33 @@ async function bits(): Promise<number> {
 }
 
 async function decoding(): Promise<number> {
-  const usage = 'npm run exhaust -- decoders [--count N --from N --seed N]'
-  const given = numbers(usage, ['count', 'from', 'seed'])
-  const { seed = 1, from = 0, count = 1_000_000 } = given
+  const usage = 'npm run exhaust -- decoders [--count N --from N --seed N --cores N]'
+  const given = numbers(usage, ['count', 'from', 'seed', 'cores'])
+  const { seed = 1, from = 0, count = 1_000_000, cores = 1 } = given
+  if (cores > 1) return await onCores(cores, seed, from, count)
   const all = await subjects()
   const { mutations, taken, broken } = decoders(all, seed, from, count, tell)
   const range = `${mutations} mutations (seed ${seed}, ${from} to ${from + count - 1})`
   end(broken, `${range} of ${all.length} decoders, ${taken} taken for valid`)
   return broken.length
+}
+
+/** The same in processes of their own, each with a part of the mutations. */
+async function onCores(cores: number, seed: number, from: number, count: number): Promise<number> {
+  const part = Math.ceil(count / cores)
+  const codes = await Promise.all(
+    Array.from({ length: cores }, (_, i) => {
+      const numbersOf = { seed, from: from + i * part, count: Math.min(part, count - i * part) }
+      const args = Object.entries(numbersOf).flatMap(([name, n]) => [`--${name}`, String(n)])
+      const child = spawn(process.execPath, [import.meta.filename, 'decoders', ...args], {
+        stdio: 'inherit',
+      })
+      return new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
+    }),
+  )
+  const failed = codes.filter((code) => code !== 0).length
+  tell(`${count} mutations on ${cores} cores: ${failed === 0 ? 'no violation' : 'violations'}`)
+  return failed
 }
 
 function end(broken: readonly string[], what: string): void {
