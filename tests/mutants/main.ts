@@ -65,7 +65,7 @@ async function runNamed(): Promise<void> {
   const slowest = Math.max(...tried.map(({ seconds }) => seconds))
   const count = tried.filter(({ caught }) => caught).length
   console.log(`named: ${count} of ${tried.length} caught, the slowest in ${slowest.toFixed(1)} s`)
-  if (given.write && given.only === undefined) writeNamed(tried)
+  if (given.write && given.only === undefined) writeNamed(tried, given.limit)
 }
 
 async function runMechanical(seed: number, count: number): Promise<void> {

@@ -87,18 +87,6 @@ export const namedEngine: readonly NamedMutant[] = [
     gate: durable,
   },
   {
-    name: 'snapshot-name-not-synced',
-    what: 'The changelog goes before the name of the snapshot is durable.',
-    breaks: 'I1',
-    file: 'src/state/snapshot.ts',
-    find: `    disk.rename(temporary, \`\${folder}/\${lsn}.snap\`)
-    disk.fsyncDir(folder)
-`,
-    replace: `    disk.rename(temporary, \`\${folder}/\${lsn}.snap\`)
-`,
-    gate: durable,
-  },
-  {
     name: 'changelog-trimmed-too-far',
     what: 'The changelog goes up to the newest snapshot: a damaged one leaves nothing to restore from.',
     breaks: 'I1',

@@ -10,10 +10,11 @@ import type { Tried } from './pool.ts'
 
 const page = join(root, 'docs/reference/mutants.md')
 
-export function writeNamed(tried: readonly Tried<NamedMutant>[]): void {
+export function writeNamed(tried: readonly Tried<NamedMutant>[], limit: number): void {
+  const slowest = Math.max(...tried.map(({ seconds }) => seconds)).toFixed(1)
   const caught = tried.filter((one) => one.caught).length
   const lines = [
-    `${caught} of ${tried.length} caught, measured on commit ${commit()}.`,
+    `${caught} of ${tried.length} caught with a limit of ${limit} s, the slowest in ${slowest} s, measured on commit ${commit()}.`,
     '',
     '| Mutant | What it does | Breaks | Caught by | Seconds |',
     '|---|---|---|---|---:|',
