@@ -56,7 +56,8 @@ export class LoopDevice {
   }
 
   release(): void {
-    if (this.#mounted) spawnSync('umount', ['--lazy', this.mountPoint])
+    // A mount that was interrupted may have come about all the same.
+    spawnSync('umount', ['--lazy', this.mountPoint])
     this.#mounted = false
     spawnSync('losetup', ['--detach', this.#device])
     rmSync(this.#image, { force: true })
@@ -64,8 +65,8 @@ export class LoopDevice {
 }
 
 function run([command = '', ...args]: readonly string[]): string {
-  const { error, status, stderr, stdout } = spawnSync(command, args, { encoding: 'utf8' })
+  const { error, status, signal, stderr, stdout } = spawnSync(command, args, { encoding: 'utf8' })
   if (error !== undefined) throw new Error(`${command}: ${error.message}`)
-  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr.trim()}`)
+  if (status !== 0) throw new Error(`${command} ended with ${status ?? signal}: ${stderr.trim()}`)
   return stdout
 }
