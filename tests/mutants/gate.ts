@@ -48,7 +48,7 @@ function run(
     const child = spawn(process.execPath, args, {
       cwd,
       detached: true,
-      env: { ...process.env, CI: 'true', NO_COLOR: '1' },
+      env: { ...process.env, CI: 'true', NO_COLOR: '1', NO_SHRINKING: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let output = ''
