@@ -144,7 +144,8 @@ export class Observer {
           if (diskFails() && String(error).includes(' failed with EIO.')) {
             this.walk.forget()
             reading = undefined
-          } else if (engine.log === log)
+            // A log that stops in good order answers whoever still asks that it is closed.
+          } else if (engine.log === log && !String(error).includes('MR2009'))
             this.error ??= error instanceof Error ? error : new Error(String(error))
         },
       )

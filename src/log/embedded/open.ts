@@ -100,6 +100,8 @@ function* recover(
     yield* unlinkIfThere(disk, `${folder}/${fileName(id)}`)
     yield* unlinkIfThere(disk, `${folder}/${indexName(id)}`)
   }
+  // It may have been sealed before, and takes frames again: an index from then would deny those at the next start.
+  yield* unlinkIfThere(disk, `${folder}/${indexName(map.id)}`)
   for (const name of layout.leftovers) yield* unlinkIfThere(disk, `${folder}/${name}`)
   yield* step('fsyncDir', folder, () => disk.fsyncDir(folder))
   for (const rebuilt of chain.rebuilt) {

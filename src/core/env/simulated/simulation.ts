@@ -111,6 +111,7 @@ export class SimulatedEnv implements Env, DiskOwner {
   readonly #simulation: Simulation
   readonly #machineDisk: SimulatedDisk
   readonly #threads = new Set<SimulatedEnv>()
+  readonly #names = new Map<string, number>()
   readonly #salt: number
   readonly #process: SimulatedEnv | undefined
   #lastYield = 0
@@ -146,12 +147,11 @@ export class SimulatedEnv implements Env, DiskOwner {
 
   /** A thread of this process: its own randomness, its own place in the order of events; it dies with the process. */
   thread(name: string): SimulatedEnv {
-    const thread = new SimulatedEnv(
-      this.#simulation,
-      this.#machineDisk,
-      `${this.label}/${name}`,
-      this,
-    )
+    const count = (this.#names.get(name) ?? 0) + 1
+    this.#names.set(name, count)
+    // Two threads of one name, one after the other or side by side, must not draw the same random numbers.
+    const label = `${this.label}/${name}${count === 1 ? '' : `.${count}`}`
+    const thread = new SimulatedEnv(this.#simulation, this.#machineDisk, label, this)
     this.#threads.add(thread)
     return thread
   }
