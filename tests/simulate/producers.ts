@@ -44,7 +44,10 @@ export class Producer {
   readonly #outside: Outside
   readonly #idempotent: boolean
   readonly #env: SimulatedEnv
+  /** What it sends. Nothing that happens to it may change that. */
   readonly #random: SeededRandom
+  /** When, how, and what becomes of the answers. */
+  readonly #luck: SeededRandom
   #sequence = 0
   #nth = 0
   #time: number
@@ -57,13 +60,14 @@ export class Producer {
     // Power cuts of the engine's machine do not reach this one.
     this.#env = simulation.env(id, simulation.disk('elsewhere'))
     this.#random = simulation.random(`producer ${id}`)
+    this.#luck = simulation.random(`luck of ${id}`)
     this.#time = simulation.startMs + this.#random.int(2_000)
   }
 
   /** At least so many bodies, and more as long as `more` says so. */
   async run(bodies: number, more: () => boolean): Promise<void> {
     for (let i = 0; i < bodies || more(); i++) {
-      await this.#env.timers.sleep(this.#random.int(this.#outside.config.bodyGapMs))
+      await this.#env.timers.sleep(this.#luck.int(this.#outside.config.bodyGapMs))
       const sent = Array.from(
         { length: 1 + this.#random.int(this.#outside.config.bodyEvents) },
         () => this.#event(),
@@ -79,14 +83,14 @@ export class Producer {
 
   /** Sends one body; idempotent producers until it is answered for good. */
   async send(topic: string, values: readonly object[], sent: readonly Sent[] = []): Promise<void> {
-    const ndjson = this.#random.chance(0.5)
+    const ndjson = this.#luck.chance(0.5)
     const text = ndjson
       ? values.map((value) => JSON.stringify(value)).join('\n')
       : JSON.stringify(values)
     const sequence = this.#sequence++
     let dropped: Answer | undefined
     for (;;) {
-      const lose = this.#random.chance(this.#outside.config.lostAnswers)
+      const lose = this.#luck.chance(this.#outside.config.lostAnswers)
       const answer = await this.#attempt(topic, text, ndjson ? 'ndjson' : 'json', sequence)
       if (answer !== undefined && answer.text.includes('"verdicts"')) {
         if (dropped !== undefined && dropped.text !== answer.text) {
@@ -104,7 +108,7 @@ export class Producer {
         )
       }
       if (!this.#idempotent) return
-      await this.#env.timers.sleep(5 + this.#random.int(60))
+      await this.#env.timers.sleep(5 + this.#luck.int(60))
     }
   }
 
