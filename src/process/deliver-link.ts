@@ -152,6 +152,16 @@ export class SinkLink {
     this.#onChange()
   }
 
+  /** Asks the sink anew where it stands: what it said when it opened is old by now. Deliveries under way go on. */
+  reopen(): void {
+    if (this.#state.kind !== 'open') return
+    this.#generation++
+    this.#opened = undefined
+    this.#state = { kind: 'closed', openAt: 0 }
+    this.#closeWriter()
+    this.#onChange()
+  }
+
   /** Forgets the writer; a later `step` opens another one. Resolves when nothing is under way and it is closed. */
   close(): Promise<void> {
     this.#generation++

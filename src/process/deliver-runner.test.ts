@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { MillraceError } from '../errors.ts'
+import type { Log } from '../log/log.ts'
 import { memory } from '../sinks/index.ts'
 import type { Sink } from '../sinks/index.ts'
 import { encodeReplay } from './dead-letters.ts'
@@ -282,6 +283,47 @@ describe('a deliver task', () => {
     world.runners[0]!.resume('shop/out/0')
     await world.until(world.delivered('out', 2))
     expect(sink.rows).toEqual([row(2), row(1)])
+    await world.halt()
+  })
+
+  test('a task that could not read goes on behind what its sink took, once it is resumed', async () => {
+    const world = new World()
+    await world.start()
+    const sink = memory()
+    const real = world.log!
+    let damaged = false
+    const error = new MillraceError('MR2005', 'A section does not match its hash.')
+    const log: Log = {
+      topics: real.topics,
+      open: (owner) => real.open(owner),
+      positions: (group) => real.positions(group),
+      reader: async (from) => {
+        const reader = await real.reader(from)
+        return {
+          next: (arena) => (damaged ? { result: 'corrupt', error } : reader.next(arena)),
+          wait: (signal) => reader.wait(signal),
+          seek: (to) => reader.seek(to),
+          lag: () => reader.lag(),
+          end: (name, partition) => reader.end(name, partition),
+          close: () => reader.close(),
+        }
+      },
+    }
+    world.deliver({ out: sink }, log)
+    await world.produce(0, [row(1), row(2)])
+    await world.until(world.delivered('out', 2))
+    damaged = true
+    await world.produce(0, [row(3)])
+    await world.until(() => world.report('out')[0]!.error?.code === 'MR2005')
+    damaged = false
+    for (const partition of [0, 1, 2]) world.runners[0]!.resume(`shop/out/${partition}`)
+    await world.simulation.advance(5_000)
+    expect(world.report('out').map((r) => [r.status, r.error?.code])).toEqual([
+      ['running', undefined],
+      ['running', undefined],
+      ['running', undefined],
+    ])
+    expect(sink.rows).toEqual([row(1), row(2), row(3)])
     await world.halt()
   })
 

@@ -335,7 +335,10 @@ export class DeliverRunner implements Runner {
       heeded = true
       this.#goOn.delete(lane.task)
       if (lane.trouble?.status === 'behind-retention') lane.giveUp()
-      else if (lane.trouble !== undefined) lane.retry()
+      else if (lane.trouble !== undefined) {
+        lane.retry()
+        link.reopen()
+      }
       link.retry()
     }
     return heeded
