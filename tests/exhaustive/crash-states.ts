@@ -3,7 +3,8 @@
  * of them, hold everything acknowledged, of the rest each commit whole or not at all and in order, and say the same
  * the second time.
  */
-import type { DiskOperation, Simulation } from '../../src/core/env/simulated/index.ts'
+import { isChanging } from '../../src/core/env/simulated/faults.ts'
+import type { Simulation } from '../../src/core/env/simulated/index.ts'
 import { settled, worldWith } from './disk-from.ts'
 import { commit, createTopics, judge, Ledger, look, noteEarliest, openLog } from './log-life.ts'
 import type { Known } from './log-life.ts'
@@ -36,16 +37,6 @@ export interface Recorded {
   readonly ledger: Ledger
 }
 
-const changing = new Set<DiskOperation>([
-  'mkdir',
-  'rename',
-  'unlink',
-  'fsyncDir',
-  'write',
-  'truncate',
-  'fdatasync',
-])
-
 /** Runs a life to its end, with a picture before every operation that changes the disk and one at the end. */
 export async function record(life: Life): Promise<Recorded> {
   const world = worldWith(life.before.files, life.before.directories)
@@ -57,8 +48,9 @@ export async function record(life: Life): Promise<Recorded> {
     moments.push({ at, picture: new Picture(disk), known: ledger.known() })
   }
   disk.hook = (operation, path) => {
-    if (changing.has(operation) || (operation === 'open' && disk.find(path) === undefined)) {
-      if (changing.has(operation) || !path.endsWith('LOCK')) operations++
+    // Opening changes something only where it makes the file.
+    if (operation === 'open' ? disk.find(path) === undefined : isChanging(operation)) {
+      if (operation !== 'open' || !path.endsWith('LOCK')) operations++
       take(`${operation} ${path}`)
     }
     return undefined

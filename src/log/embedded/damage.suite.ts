@@ -119,3 +119,25 @@ export function damaged(
   bytes[at]! ^= 1 << bit
   return new Map(files).set(path, bytes)
 }
+
+/** A log that was killed after a commit was written and before the mark moved. */
+export async function unacknowledged(): Promise<{
+  sim: Simulation
+  tail: string
+  end: number
+}> {
+  const sim = new Simulation({ seed: 'tail' })
+  await inSimulation(sim, fill(sim.env('engine'), 5))
+  const env = sim.env('engine')
+  const log = await inSimulation(sim, openEmbeddedLog({ env, ...small }))
+  const writer = await inSimulation(sim, log.open('w'))
+  writer.append('a', 0, blockOf([`5 ${'x'.repeat(300)}`]), 1)
+  const tail = [...sim.disk().contents().keys()]
+    .filter((path) => path.endsWith('.seg'))
+    .toSorted((a, b) => baseOf(b) - baseOf(a))[0]!
+  const end = sim.disk().contents().get(tail)!.length
+  sim.disk().inject({ on: 'write', path: 'MARK', effect: { crash: 'kill', moment: 'before' } })
+  void writer.commit()
+  await sim.runUntil(() => !env.alive)
+  return { sim, tail, end }
+}
