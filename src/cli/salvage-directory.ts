@@ -2,12 +2,12 @@
 import type { Disk, Env } from '../core/env/env.ts'
 import { salvageLog, writeDurably } from '../log/embedded/inspect.ts'
 import type { Finding } from '../log/embedded/inspect.ts'
-import { readJson } from '../runtime/data-files.ts'
+import { encodeJson, readJson } from '../runtime/data-files.ts'
 import { verifySnapshots } from '../state/verify.ts'
 import type { SnapshotSeen } from '../state/verify.ts'
 import { encode, verbed } from './backup-directory.ts'
 import type { Step } from './backup-directory.ts'
-import { verifyDirectory } from './verify-directory.ts'
+import { besidesTheLog, verifyDirectory } from './verify-directory.ts'
 import type { DirectoryReport } from './verify-directory.ts'
 
 export interface SalvageReport {
@@ -38,14 +38,15 @@ export function* salvageDirectory(
 ): Generator<Step, Salvaged> {
   const { disk } = env
   const uuid = env.random.bytes(16)
-  const sound: SnapshotSeen[] = []
-  for (const seen of verifySnapshots(disk, `${from}/state`)) {
-    if (seen.offset !== undefined) sound.push(seen)
+  const seen: SnapshotSeen[] = []
+  for (const one of verifySnapshots(disk, `${from}/state`)) {
+    seen.push(one)
     yield { verb: 'Read', done: 0, total: 0 }
   }
+  const sound = seen.filter(({ offset }) => offset !== undefined)
   const snapshots = (changelog: string, partition: number): number[] =>
     sound
-      .filter((seen) => seen.changelog === changelog && seen.partition === partition)
+      .filter((one) => one.changelog === changelog && one.partition === partition)
       .map(({ offset }) => offset!)
   const now = env.clock.now()
   const work = salvageLog({ disk, source: from, target, uuid, now, snapshots })
@@ -61,7 +62,7 @@ export function* salvageDirectory(
     madeAt: new Date(now).toISOString(),
     records,
     lost: old.findings.flatMap(({ lost }) => lost),
-    findings: old.findings,
+    findings: [...old.findings, ...besidesTheLog(disk, from, old, seen)],
   }
   writeDurably(disk, `${target}/salvage.json`, encode(made))
   seal()
@@ -86,11 +87,11 @@ function copyFile(disk: Disk, from: string, target: string, folder: string, file
   }
 }
 
-/** Commands only read these without an engine, and a start writes them anew: one that is damaged is left out. */
+/** One that is damaged is left out; the report says so. */
 function copyJson(disk: Disk, from: string, target: string, name: string): void {
   try {
     const value = readJson({ disk }, from, name)
-    if (value !== undefined) writeDurably(disk, `${target}/${name}`, encode(value))
+    if (value !== undefined) writeDurably(disk, `${target}/${name}`, encodeJson(value))
   } catch {
     // Not readable: see above.
   }

@@ -4,6 +4,8 @@ import { DiskError } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { verifyLog } from '../log/embedded/inspect.ts'
 import type { Finding, LogReport } from '../log/embedded/inspect.ts'
+import { readJson } from '../runtime/data-files.ts'
+import { Paused } from '../runtime/paused.ts'
 import { verifySnapshots } from '../state/verify.ts'
 import type { SnapshotSeen } from '../state/verify.ts'
 
@@ -49,7 +51,7 @@ export function* verifyDirectory(
       seen.push(snapshot)
       yield { done: log.bytes, total: log.bytes }
     }
-    findings.push(...snapshotFindings(log, seen))
+    findings.push(...besidesTheLog(disk, directory, log, seen))
     const { findings: _, offsets: __, ...rest } = log
     return { directory, verdict: verdictOf(findings), log: rest, snapshots: seen.length, findings }
   } catch (error) {
@@ -62,6 +64,46 @@ export function* verifyDirectory(
 function verdictOf(findings: readonly Finding[]): DirectoryReport['verdict'] {
   if (findings.some(({ grade }) => grade === 'damage')) return 'damaged'
   return findings.some(({ grade }) => grade === 'harmless') ? 'harmless' : 'sound'
+}
+
+/** What is wrong with the files that are no part of the log. */
+export function besidesTheLog(
+  disk: Disk,
+  directory: string,
+  log: LogReport,
+  seen: readonly SnapshotSeen[],
+): Finding[] {
+  return [...snapshotFindings(log, seen), ...smallFileFindings(disk, directory)]
+}
+
+const smallFiles = [
+  {
+    file: 'plans.json',
+    read: (disk: Disk, directory: string) => void readJson({ disk }, directory, 'plans.json'),
+    grade: 'harmless',
+    means:
+      'The next start makes it anew from the pipelines. Until then commands without an engine know none.',
+  },
+  {
+    file: 'paused.json',
+    read: (disk: Disk, directory: string) => void new Paused({ disk }, directory),
+    grade: 'damage',
+    means:
+      'Which tasks somebody paused is not certain, so the engine does not start (MR6016). The file is text: write the list anew without its second line, or move the file away, after which nothing is paused.',
+  },
+] as const
+
+function smallFileFindings(disk: Disk, directory: string): Finding[] {
+  const findings: Finding[] = []
+  for (const { file, read, grade, means } of smallFiles) {
+    try {
+      read(disk, directory)
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error
+      findings.push({ grade, file, what: error.message, means, lost: [] })
+    }
+  }
+  return findings
 }
 
 /** A damaged snapshot costs nothing while an older one, or the whole changelog, is there to begin from. */

@@ -32,6 +32,25 @@ describe('the list of what is paused', () => {
     expect(() => new Paused(env, '/data')).toThrow(/MR6016/)
   })
 
+  it('is refused with any bit of it turned over, and taken without a checksum as older versions wrote it', () => {
+    const env = directory()
+    new Paused(env, '/data').add(['shop/main/0', 'shop/main/1'])
+    const file = env.disk.open('/data/paused.json', 'write')
+    const bytes = new Uint8Array(file.size())
+    file.read(bytes, 0)
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const flipped = bytes.slice()
+      flipped[bit >> 3]! ^= 1 << (bit & 7)
+      file.write(flipped, 0)
+      expect(() => new Paused(env, '/data').tasks, `bit ${bit}`).toThrow(/MR6016.*paused\.json/)
+    }
+    const old = new TextEncoder().encode('{"paused":["shop/main/0"]}')
+    file.write(old, 0)
+    file.truncate(old.length)
+    expect(new Paused(env, '/data').tasks).toEqual(['shop/main/0'])
+    file.close()
+  })
+
   it('says with a code that the disk does not let it look', () => {
     const world = new Simulation({ seed: 'paused' })
     const env = world.env('engine')

@@ -112,6 +112,11 @@ describe('admitting plans', () => {
       savePlans(env, '/data', admitted.plans)
       savePlans(env, '/data', admitted.plans)
       expect(readPlans(env, '/data')).toEqual(JSON.parse(JSON.stringify(admitted.plans)))
+      const file = env.disk.open('/data/plans.json', 'write')
+      file.write(new TextEncoder().encode('x'), 20)
+      expect(() => readPlans(env, '/data')).toThrow(/MR6016.*plans\.json/)
+      savePlans(env, '/data', admitted.plans)
+      expect(readPlans(env, '/data')).toEqual(JSON.parse(JSON.stringify(admitted.plans)))
       await log.stop()
     }
     const ended = work().finally(() => (done = true))

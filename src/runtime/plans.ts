@@ -110,8 +110,18 @@ const fileName = 'plans.json'
 /** Keeps the plans beside the log, so that commands can read a directory no engine runs on. */
 export function savePlans(env: Pick<Env, 'disk'>, dataDir: string, plans: readonly Plan[]): void {
   // A restart after a crash should not wait for the disk to say again what it says already.
-  if (JSON.stringify(readPlans(env, dataDir)) === JSON.stringify(plans)) return
+  if (savedPlans(env, dataDir) === JSON.stringify(plans)) return
   saveJson(env, dataDir, fileName, plans)
+}
+
+/** Undefined where they are damaged: they are made from the pipelines, so a start makes them anew. */
+function savedPlans(env: Pick<Env, 'disk'>, dataDir: string): string | undefined {
+  try {
+    return JSON.stringify(readPlans(env, dataDir))
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === 'MR6016') return undefined
+    throw error
+  }
 }
 
 /** The plans of the last engine that ran here; none where there was none. */

@@ -6,6 +6,7 @@ import { isRunning } from '../engine-client.ts'
 import type { Surroundings } from '../program.ts'
 import { salvageDirectory } from '../salvage-directory.ts'
 import { worked } from './backup.ts'
+import { showFinding } from './verify.ts'
 
 export function addSalvage(root: Command, { output, exitWith, signal }: Surroundings): void {
   root
@@ -42,6 +43,8 @@ export function addSalvage(root: Command, { output, exitWith, signal }: Surround
           ['TOPIC', 'PARTITION', 'FROM', 'TO'],
           made.lost.map((l) => [l.topic, l.partition, l.from, l.to - 1]),
         )
+      for (const finding of made.findings)
+        if (finding.grade === 'damage' && finding.lost.length === 0) showFinding(output, finding)
       if (made.lost.some(({ topic }) => topic.endsWith('.changelog')))
         output.line(
           'Changes of stores are among it: the state of these stages may be older than their positions.',

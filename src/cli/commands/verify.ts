@@ -77,7 +77,7 @@ function show(
       : `Up to ${count} acknowledged records cannot be read any more.`,
   )
   output.line(
-    log.starts
+    log.starts && findings.every(({ file }) => file !== 'paused.json')
       ? 'The engine starts on this directory; whoever reads what is damaged stops there.'
       : 'The engine refuses to start on this directory, and changes nothing in it.',
   )
@@ -88,7 +88,7 @@ function show(
 
 const grades = { note: 'note', harmless: 'harmless', damage: 'DAMAGE' } as const
 
-function showFinding(
+export function showFinding(
   output: Output,
   { grade, file, offset, lsn, what, means, lost }: Finding,
 ): void {
