@@ -4,7 +4,7 @@ import { exitCodeOf, exitCodes } from '../../src/cli/exit-codes.ts'
 import { program } from '../../src/cli/program.ts'
 import { errorTable, MillraceError } from '../../src/errors.ts'
 import type { ErrorCode, ErrorEntry } from '../../src/errors.ts'
-import { metrics } from '../../src/observe/metrics.ts'
+import { histograms, metrics } from '../../src/observe/metrics.ts'
 
 export const generatedPages = [
   'docs/reference/errors.md',
@@ -85,7 +85,7 @@ function exitCodeTable(): string {
 }
 
 function metricTable(): string {
-  const rows = metrics.map(({ name, type, unit, labels, help }) => [
+  const rows = [...metrics, ...histograms].map(({ name, type, unit, labels, help }) => [
     `\`${type === 'counter' ? `${name}_total` : name}\``,
     type,
     unit === '1' ? '' : unit,

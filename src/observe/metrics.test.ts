@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { describe, expect, it } from 'vitest'
-import { deliveryQuantiles, metrics, taskLabels } from './metrics.ts'
+import { deliveryQuantiles, histograms, ingestBounds, metrics, taskLabels } from './metrics.ts'
 import type { Facts } from './metrics.ts'
 import { metricsText } from './prometheus.ts'
 
@@ -23,7 +23,11 @@ function factsWith(tasks: Facts['tasks']): Facts {
     workers: [
       { slot: 0, restarts: 1, commits: 5, commitSeconds: { p50: 0.001, p99: 0.002, max: 0.003 } },
     ],
-    http: { answers: { 200: 3, 429: 1 }, seconds: { p50: 0.001, p99: 0.002, max: 0.003 } },
+    http: {
+      answers: { 200: 3, 429: 1 },
+      seconds: { p50: 0.001, p99: 0.002, max: 0.003 },
+      ingest: { 200: { counts: [2, 1, ...ingestBounds.slice(1).map(() => 0)], sum: 0.003 } },
+    },
     pipelines: [{ name: 'shop', running: true }],
     process: { residentBytes: 1, cpuSeconds: 2, startedSeconds: 3 },
     disk: { freeBytes: 1, totalBytes: 2 },
@@ -45,7 +49,7 @@ describe('metrics', () => {
   it('expose every entry of the table, with its help and type, and each value', async () => {
     const facts = factsWith([task(0)])
     const page = await metricsText(facts)
-    for (const { name, type, help } of metrics) {
+    for (const { name, type, help } of [...metrics, ...histograms]) {
       const shown = type === 'counter' ? `${name}_total` : name
       expect(page).toContain(`# HELP ${shown} ${help}\n# TYPE ${shown} ${type}\n${shown}`)
     }
@@ -57,6 +61,18 @@ describe('metrics', () => {
     expect(page).toContain(
       'millrace_topic_appended_records_total{topic="or\\"ders\\n",kind="user"} 9\n',
     )
+  })
+
+  it('count requests in buckets that hold all of those before them', async () => {
+    const page = await metricsText(factsWith([]))
+    const shown = page.split('\n').filter((line) => line.startsWith('millrace_ingest_request'))
+    expect(shown).toContain('millrace_ingest_request_seconds_bucket{status="200",le="0.001"} 2')
+    expect(shown).toContain('millrace_ingest_request_seconds_bucket{status="200",le="0.0015"} 3')
+    expect(shown.slice(-3)).toEqual([
+      'millrace_ingest_request_seconds_bucket{status="200",le="+Inf"} 3',
+      'millrace_ingest_request_seconds_sum{status="200"} 0.003',
+      'millrace_ingest_request_seconds_count{status="200"} 3',
+    ])
   })
 
   it('are what Prometheus takes, where promtool is installed', async () => {

@@ -37,6 +37,14 @@ export interface HttpFacts {
   /** Answers so far, by status. */
   readonly answers: Readonly<Record<string, number>>
   readonly seconds: Quantiles
+  /** Requests that brought events, by status of the answer. */
+  readonly ingest: Readonly<Record<string, Buckets>>
+}
+
+/** Observations so far: how many in each bucket, the one above the last bound included, and their sum. */
+export interface Buckets {
+  readonly counts: readonly number[]
+  readonly sum: number
 }
 
 export interface Quantiles {
@@ -65,6 +73,13 @@ export interface Metric {
   readonly labels: readonly string[]
   readonly help: string
   readonly samples: (facts: Facts) => readonly Sample[]
+}
+
+/** Upper bounds of buckets, so fine that a quantile read from them is at most half too large. */
+export interface HistogramMetric extends Omit<Metric, 'type' | 'samples'> {
+  readonly type: 'histogram'
+  readonly bounds: readonly number[]
+  readonly samples: (facts: Facts) => readonly (readonly [value: Buckets, labels: Labels])[]
 }
 
 /** `clickstream/main/3` is pipeline clickstream, stage main, partition 3; `ingest/events/0` has no pipeline. */
@@ -312,5 +327,23 @@ export const metrics: readonly Metric[] = [
     labels: [],
     help: 'When the process started, as Unix time.',
     samples: ({ process }) => [[process.startedSeconds, {}]],
+  },
+]
+
+/** Seconds. */
+export const ingestBounds: readonly number[] = [0.001, 0.01, 0.1, 1, 10].flatMap((decade) =>
+  [1, 1.5, 2, 3, 4, 5, 7].map((step) => Number((decade * step).toPrecision(2))),
+)
+
+export const histograms: readonly HistogramMetric[] = [
+  {
+    name: 'millrace_ingest_request_seconds',
+    type: 'histogram',
+    unit: 'seconds',
+    labels: ['status'],
+    help: 'Time from the headers of a request that brings events to the end of its answer, by status.',
+    bounds: ingestBounds,
+    samples: ({ http }) =>
+      Object.entries(http.ingest).map(([status, buckets]) => [buckets, { status }]),
   },
 ]

@@ -34,11 +34,14 @@ export function ingestRoutes(app: FastifyInstance, options: IngestRoutesOptions)
   app.register((scope, _options, done) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, _payload, parsed) => parsed(null))
-    scope.post<{ Params: { topic: string } }>('/topics/:topic', (request, reply) =>
+    const config = { bringsEvents: true }
+    scope.post<{ Params: { topic: string } }>('/topics/:topic', { config }, (request, reply) =>
       ingest(options, receiver, request, reply, request.params.topic),
     )
     for (const { path, topic } of options.paths) {
-      scope.post(path, (request, reply) => ingest(options, receiver, request, reply, topic))
+      scope.post(path, { config }, (request, reply) =>
+        ingest(options, receiver, request, reply, topic),
+      )
     }
     done()
   })
