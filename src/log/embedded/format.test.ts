@@ -261,6 +261,27 @@ describe('hostile bytes', () => {
   })
 })
 
+test('a checkpoint or a change with one value out of bounds is none, and takes no memory (I10)', () => {
+  const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
+  const info = { id: 1, name: 'a', kind: 'user', partitions: 1 }
+  const topic = { info, next: [0], earliest: [0], bytes: 0 }
+  const none = { topics: [topic], writers: [['w', 1, 1, 1]], holds: [], positions: [] }
+  const sound = { lsn: 1, group: 1, logTime: 1, nextTopic: 2, removedTo: 0, ...none }
+  const text = JSON.stringify(sound)
+  expect(LogState.fromCheckpoint(bytesOf(text))).toBeDefined()
+  const wrongs = [
+    text.replace('"logTime":1', '"logTime":1e999'),
+    JSON.stringify({ ...sound, writers: [5] }),
+    JSON.stringify({ ...sound, holds: [null] }),
+    text.replaceAll('"partitions":1', '"partitions":0').replaceAll('[0]', '[]'),
+  ]
+  for (const wrong of wrongs) expect(LogState.fromCheckpoint(bytesOf(wrong))).toBeUndefined()
+  for (const partitions of [0, 1_025, 2 ** 40]) {
+    const change = { type: 'topic', info: { ...info, partitions } }
+    expect(decodeChanges(bytesOf(JSON.stringify([change])))).toBeUndefined()
+  }
+})
+
 test('the sizes on disk are those that the format page gives', () => {
   expect([FRAME_HEADER, ENTRY_BYTES, headBytes(2)]).toEqual([80, 48, 176])
 })

@@ -2,6 +2,7 @@
  * Sections that the log itself reads: positions, changes of the catalog, checkpoints. They are JSON: small, few, and
  * readable with any tool. The decoders give undefined for anything that is not exactly what the encoders write.
  */
+import { limits } from '../../limits.ts'
 import type { TopicInfo } from '../log.ts'
 
 export interface PositionEntry {
@@ -125,6 +126,8 @@ export function isTopicInfo(value: unknown): value is TopicInfo {
     isText(value['kind']) &&
     isWhole(value['id']) &&
     isWhole(value['partitions']) &&
+    value['partitions'] > 0 &&
+    value['partitions'] <= limits.partitions &&
     optional('retentionMs') &&
     optional('retentionBytes') &&
     (value['labels'] === undefined || isObject(value['labels']))

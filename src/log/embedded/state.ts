@@ -206,15 +206,15 @@ export class LogState {
     const json = decodeJson(bytes)
     if (!isObject(json)) return undefined
     const { lsn, group, logTime, nextTopic, removedTo, topics, writers, holds, positions } = json
-    if (!isWhole(lsn) || !isWhole(group) || typeof logTime !== 'number' || !isWhole(nextTopic))
+    if (typeof logTime !== 'number' || !Number.isFinite(logTime)) return undefined
+    if (!isWhole(lsn) || !isWhole(group) || !isWhole(nextTopic) || !isWhole(removedTo))
       return undefined
-    if (!isWhole(removedTo)) return undefined
     if (![topics, writers, holds, positions].every(Array.isArray)) return undefined
     const state = new LogState()
     const done =
       (topics as unknown[]).every((topic) => state.#restoreTopic(topic)) &&
-      (writers as unknown[][]).every((w) => state.#restoreWriter(w)) &&
-      (holds as unknown[][]).every((h) => state.#restoreHold(h))
+      (writers as unknown[]).every((w) => Array.isArray(w) && state.#restoreWriter(w)) &&
+      (holds as unknown[]).every((h) => Array.isArray(h) && state.#restoreHold(h))
     const entries = positionsFrom(positions)
     if (!done || entries === undefined) return undefined
     for (const entry of entries) state.#position(entry)
