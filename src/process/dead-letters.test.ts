@@ -70,7 +70,8 @@ test('bytes that are no letter are told, not thrown', () => {
     expect(decodeLetterRecord(new TextEncoder().encode(text))).toBeUndefined()
   }
   expect(decodeLetterRecord(new Uint8Array([0xff, 0xfe]))).toBeUndefined()
-  expect(decodeReplay(new TextEncoder().encode('{"node":1,"raw":"x"}'))).toBeUndefined()
+  for (const text of ['{"node":1,"raw":"x"}', '{"node":1,"raw":"x","letter":1e999}'])
+    expect(decodeReplay(new TextEncoder().encode(text))).toBeUndefined()
 })
 
 test('a watermark that is not there yet stays "none yet"', () => {

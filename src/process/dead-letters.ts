@@ -215,15 +215,15 @@ function parse(bytes: Uint8Array): Record<string, unknown> | undefined {
   }
 }
 
-/** Infinities become null in JSON, and read as undefined: "none yet". */
+/** Infinities become null in JSON, and read as undefined: "none yet". So does 1e999, which JSON.parse makes one. */
 function number(json: Record<string, unknown>, name: string): number | undefined {
   const value = json[name]
-  return typeof value === 'number' ? value : undefined
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
 
 function typedKey(json: Record<string, unknown>): GroupKey | undefined {
   const value = json['typedKey']
-  const isKey = typeof value === 'number' || typeof value === 'boolean' || Array.isArray(value)
+  const isKey = Number.isFinite(value) || typeof value === 'boolean' || Array.isArray(value)
   return isKey ? (value as GroupKey) : undefined
 }
 

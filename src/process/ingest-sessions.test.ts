@@ -3,7 +3,19 @@ import { describe, expect, test } from 'vitest'
 import { limits } from '../limits.ts'
 import { begun, event, ndjson, PushWorld, readAnswer, sessionsTopic } from './ingest.fixture.ts'
 import type { ReadAnswer } from './ingest.fixture.ts'
+import { sessionStoreSpec } from './ingest-sessions.ts'
 import type { IngestRequest, ProducerRef } from './ingest-request.ts'
+
+test('a stored session that is cut or holds no numbers is refused, and not guessed', () => {
+  const { codec } = sessionStoreSpec(1e6)
+  const answers = [{ sequence: 1, status: 200, body: new Uint8Array(9) }]
+  const bytes = codec.encode({ epoch: 1, next: 2, seen: 3, answers })
+  expect(codec.decode(bytes)).toEqual({ epoch: 1, next: 2, seen: 3, answers })
+  for (let length = 0; length < bytes.length; length++)
+    if (length !== 24) expect(() => codec.decode(bytes.slice(0, length))).toThrow(/MR4011/)
+  new DataView(bytes.buffer).setFloat64(8, NaN, true)
+  expect(() => codec.decode(bytes)).toThrow(/MR4011/)
+})
 
 const ref = (sequence: number, epoch = 0, id = 'p'): ProducerRef => ({ id, epoch, sequence })
 

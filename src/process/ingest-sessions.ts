@@ -5,6 +5,7 @@
  * A request that has no session behind it is refused unless it opens one (sequence 0). A late repetition of a first
  * request could open a second session when the first is forgotten; where the epoch is a time, that is seen and refused.
  */
+import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { mark } from '../core/mark.ts'
 import type { Store, StoreSpec } from '../state/store.ts'
@@ -190,23 +191,25 @@ function encodeSession(session: Session): Uint8Array {
   return bytes
 }
 
+/** Throws MR4011 where the bytes are no session: what a producer was told must not be guessed. */
 function decodeSession(bytes: Uint8Array): Session {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const fail = (): never => {
+    throw new MillraceError('MR4011', `A stored session of ${bytes.length} bytes is malformed.`)
+  }
+  const number = (at: number): number => {
+    const value = at + 8 <= bytes.length ? view.getFloat64(at, true) : NaN
+    return Number.isFinite(value) ? value : fail()
+  }
+  const [epoch, next, seen] = [number(0), number(8), number(16)]
   const answers: KeptAnswer[] = []
   for (let at = 24; at < bytes.length;) {
-    const length = view.getUint32(at + 12, true)
-    const body = bytes.slice(at + 16, at + 16 + length)
-    answers.push({
-      sequence: view.getFloat64(at, true),
-      status: view.getUint32(at + 8, true),
-      body,
-    })
-    at += 16 + length
+    const sequence = number(at)
+    const start = at + 16
+    const end = start <= bytes.length ? start + view.getUint32(at + 12, true) : Infinity
+    if (end > bytes.length) fail()
+    answers.push({ sequence, status: view.getUint32(at + 8, true), body: bytes.slice(start, end) })
+    at = end
   }
-  return {
-    epoch: view.getFloat64(0, true),
-    next: view.getFloat64(8, true),
-    seen: view.getFloat64(16, true),
-    answers,
-  }
+  return { epoch, next, seen, answers }
 }

@@ -4,6 +4,7 @@ import { planOf } from '../plan/index.ts'
 import { openEmbeddedLog } from '../log/embedded/index.ts'
 import { Simulation } from '../testing/index.ts'
 import { http } from '../sources/index.ts'
+import { saveJson } from './data-files.ts'
 import { admitPlans, createTopics, readPlans, savePlans } from './plans.ts'
 
 const planned = (name: string, topic: string, key: 'a' | 'b') => ({
@@ -115,6 +116,8 @@ describe('admitting plans', () => {
       const file = env.disk.open('/data/plans.json', 'write')
       file.write(new TextEncoder().encode('x'), 20)
       expect(() => readPlans(env, '/data')).toThrow(/MR6016.*plans\.json/)
+      saveJson(env, '/data', 'plans.json', { pipeline: 'one' })
+      expect(() => readPlans(env, '/data')).toThrow(/MR6016.*no list of plans/)
       savePlans(env, '/data', admitted.plans)
       expect(readPlans(env, '/data')).toEqual(JSON.parse(JSON.stringify(admitted.plans)))
       await log.stop()

@@ -124,8 +124,10 @@ function savedPlans(env: Pick<Env, 'disk'>, dataDir: string): string | undefined
   }
 }
 
-/** The plans of the last engine that ran here; none where there was none. */
+/** The plans of the last engine that ran here; none where there was none. Throws MR6016 where they are damaged. */
 export function readPlans(env: Pick<Env, 'disk'>, dataDir: string): readonly Plan[] {
+  const plans = readJson(env, dataDir, fileName) ?? []
   // Written by savePlans, whole or not at all.
-  return (readJson(env, dataDir, fileName) ?? []) as readonly Plan[]
+  if (Array.isArray(plans)) return plans as readonly Plan[]
+  throw new MillraceError('MR6016', `${dataDir}/${fileName} has no list of plans.`)
 }

@@ -101,10 +101,12 @@ const encoder = new TextEncoder()
 
 function positionOf({ position, env }: SourceContext): GeneratorPosition {
   if (position === undefined) return { next: 0, startedAt: env.clock.now() }
-  const parsed: unknown = JSON.parse(position)
-  if (typeof parsed === 'object' && parsed !== null && 'next' in parsed && 'startedAt' in parsed) {
-    const { next, startedAt } = parsed
-    if (typeof next === 'number' && typeof startedAt === 'number') return { next, startedAt }
+  try {
+    const { next, startedAt } = JSON.parse(position) as Partial<GeneratorPosition>
+    if (Number.isSafeInteger(next) && Number.isFinite(startedAt))
+      return { next: next!, startedAt: startedAt! }
+  } catch {
+    // What is no JSON is no position either.
   }
   throw new MillraceError('MR1061', `The generator source cannot read its position ${position}.`)
 }

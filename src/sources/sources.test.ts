@@ -307,6 +307,13 @@ test('a replay with a rate gives that many events a second, and makes up for a s
   expect(take()).toBe(100)
 })
 
+test('a generator refuses a position that is none', () => {
+  const { env, close } = place('simulated')
+  for (const position of ['', '{"next":1', '5', 'null', '{"next":1.5,"startedAt":1}', '{"next":1}'])
+    expect(codeOf(() => openAt(env, generator({ event: String }), position))).toBe('MR1061')
+  close()
+})
+
 test('a generator whose function throws says for which event', () => {
   const { env } = place('simulated')
   const event = (index: number): bigint | number => (index === 2 ? 1n : index)
