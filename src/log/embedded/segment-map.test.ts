@@ -1,8 +1,10 @@
+import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { DiskFile } from '../../core/env/env.ts'
+import type { Disk, DiskFile } from '../../core/env/env.ts'
 import { decodeHead, newHead, putEntry, SEGMENT_HEADER, sectionKinds, stampHead } from './format.ts'
 import { extendMap, SegmentMap } from './segment-map.ts'
+import { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
 
 const uuid = new Uint8Array(16).fill(9)
@@ -115,4 +117,18 @@ describe('walking a segment', () => {
     expect(map.broken).toContain('beyond')
     expect(map.sections).toBe(0)
   })
+})
+
+test('an archive whose index claims more than the file has takes no memory for it (I10)', () => {
+  const index = new SegmentMap(id, 0n).encode(uuid)
+  const view = new DataView(index.buffer)
+  view.setUint32(68, 0xffffffff, true)
+  view.setUint32(4, crc32(index.subarray(8)), true)
+  const disk: Partial<Disk> = {
+    list: () => [{ name: '3-10-12.arc', directory: false }],
+    open: () => fileOf([index]),
+  }
+  const published = { segmentEpoch: 4, segmentBase: 12, end: SEGMENT_HEADER, lsn: 11 }
+  const segments = new Segments(disk as Disk, 'log', uuid, () => published)
+  expect(segments.map(10)?.broken).toBe('the index of the archive has a flaw')
 })

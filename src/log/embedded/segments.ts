@@ -273,7 +273,9 @@ export class Segments {
   #archived(id: SegmentId): SegmentMap {
     const head = new Uint8Array(INDEX_HEADER)
     this.read(id, head, SEGMENT_HEADER)
-    const index = new Uint8Array(indexBytes(decodeIndexHeader(head, id, this.#uuid)?.sections ?? 0))
+    const said = indexBytes(decodeIndexHeader(head, id, this.#uuid)?.sections ?? 0)
+    // A header that says more than there is must cost no memory (I10).
+    const index = new Uint8Array(Math.min(said, this.#file(id).size()))
     this.read(id, index, SEGMENT_HEADER)
     const map = SegmentMap.decode(index, id, this.#uuid)
     if (map !== undefined) return map
