@@ -44,3 +44,24 @@ test('the watermark that a record raised is in the commit that moves the positio
   await world.drain()
   expect((await world.read('late')).map(({ value }) => value)).toEqual([{ id: 'k2', n: 1 }])
 })
+
+test('rows that a window gives while nothing is read are counted in the commit that has them (I11)', async () => {
+  const definition = pipeline('p', { partitions: 1 }, (p) => {
+    p.stream('events', { schema: Event, key: 'id', bound: '0ms', idle: '1s', future: '1d' })
+      .window(tumbling('1s'))
+      .aggregate('out', { n: count() })
+      .to(p.topic('out'))
+  })
+  const world = new StageWorld(definition)
+  await world.produce('events', [{ ...row('k1', 1, world.now), partition: 0 }])
+  await world.drain()
+  expect(await world.read('out')).toEqual([])
+  // Silence closes the window.
+  for (let passed = 0; passed < 5; passed++) {
+    world.now += 1_000
+    await world.drain()
+  }
+  expect(await world.read('out')).toHaveLength(1)
+  const [{ meta } = { meta: '' }] = await world.log.positions('p/events')
+  expect(JSON.parse(meta)).toMatchObject({ counters: { read: 1, processed: 1, emitted: 1 } })
+})

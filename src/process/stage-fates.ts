@@ -147,8 +147,11 @@ export class StageFates implements Fates, OutputFates {
   }
 
   emitted(task: number): void {
-    const counters = this.#tasks[task]?.counters
-    if (counters !== undefined) counters.emitted++
+    const by = this.#tasks[task]
+    if (by === undefined) return
+    by.counters.emitted++
+    // Windows may close although nothing is read: the counters are written all the same.
+    by.moved = true
   }
 
   fail(task: number, error: MillraceError): void {
