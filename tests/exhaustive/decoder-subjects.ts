@@ -1,10 +1,9 @@
 /** Every decoder of bytes that come from a disk or a wire, with valid encodings to begin from. */
 import { isUtf8 } from 'node:buffer'
 import { crc32 } from 'node:zlib'
-import type { DiskFile } from '../../src/core/env/env.ts'
+import type { Disk } from '../../src/core/env/env.ts'
 import { xxh64 } from '../../src/core/hash.ts'
 import { limits } from '../../src/limits.ts'
-import { MillraceError } from '../../src/errors.ts'
 import { BlockBuilder, BlockView, controlBytes, readControl } from '../../src/log/block.ts'
 import {
   decodeHead,
@@ -14,9 +13,12 @@ import {
   encodeSuper,
   headBytes,
   newestMark,
+  sectionKinds,
 } from '../../src/log/embedded/format.ts'
+import type { FrameHead, Section } from '../../src/log/embedded/format.ts'
 import { decodeChanges, decodePositions, encodeJson } from '../../src/log/embedded/payloads.ts'
 import { SegmentMap } from '../../src/log/embedded/segment-map.ts'
+import { Segments } from '../../src/log/embedded/segments.ts'
 import { LogState } from '../../src/log/embedded/state.ts'
 import { EventSpans, splitBody } from '../../src/process/ingest-split.ts'
 import { parseEvent } from '../../src/schema/json-gate.ts'
@@ -24,39 +26,18 @@ import { readPosition } from '../../src/sources/file-position.ts'
 import { ChangelogReader, ChangelogWriter, keyOf } from '../../src/state/changelog.ts'
 import { readChunks, readHeader, SnapshotFileWriter } from '../../src/state/snapshot-file.ts'
 import { golden } from './bits.ts'
-
-export interface Subject {
-  readonly name: string
-  readonly seeds: readonly Uint8Array[]
-  /** Makes checksums right again after a change, so that what lies behind them is reached. */
-  readonly seal?: (bytes: Uint8Array) => void
-  /** Throws where the bytes are taken for something they are not. Returns whether they were taken at all. */
-  readonly decode: (bytes: Uint8Array) => boolean
-}
+import { Bytes, must, refusing } from './subject.ts'
+import type { Subject } from './subject.ts'
+import { wireSubjects } from './wire-subjects.ts'
 
 const utf8 = new TextEncoder()
 const uuid = Uint8Array.from({ length: 16 }, (_, i) => i + 1)
 const viewOf = (bytes: Uint8Array): DataView =>
   new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
 
-function must(holds: boolean, what: string): void {
-  if (!holds) throw new Error(what)
-}
-
 /** The sum of bytes 8 to `end` at byte 4. */
 const sumTo = (end: number) => (bytes: Uint8Array) => {
   if (bytes.length >= end) viewOf(bytes).setUint32(4, crc32(bytes.subarray(8, end)), true)
-}
-
-/** Runs `act`; errors with this code are an answer, all others are not. */
-function refusing(code: string, act: () => void): boolean {
-  try {
-    act()
-    return true
-  } catch (error) {
-    if (error instanceof MillraceError && error.code === code) return false
-    throw error
-  }
 }
 
 export async function subjects(): Promise<readonly Subject[]> {
@@ -69,6 +50,8 @@ export async function subjects(): Promise<readonly Subject[]> {
   const ofLog = decodeSuper(file('SUPER.0'))
   const logUuid = ofLog.result === 'super' ? ofLog.uuid : uuid
   const payloads = payloadsOf(segment)
+  const archive = [...files].find(([path]) => path.endsWith('.arc'))!
+  const archived = 96 + 68 * viewOf(archive[1]).getUint32(4096 + 68, true)
   return [
     { name: 'frame head', seeds: headsOf(segment), seal: sealHead, decode: frameHead },
     { name: 'super', seeds: [superBytes(), file('SUPER.1')], seal: sumTo(96), decode: superBlock },
@@ -80,9 +63,15 @@ export async function subjects(): Promise<readonly Subject[]> {
       seal: sealIndex,
       decode: (bytes) => segmentIndex(bytes, { epoch: epoch!, baseLsn: baseLsn! }, logUuid),
     },
-    { name: 'checkpoint', seeds: payloads.checkpoints, decode: checkpoint },
-    { name: 'changes', seeds: payloads.changes, decode: changes },
-    { name: 'positions', seeds: payloads.positions, decode: positions },
+    {
+      name: 'archive',
+      seeds: [archive[1].slice(0, 4096 + archived)],
+      seal: (bytes) => sealIndex(bytes.subarray(4096)),
+      decode: (bytes) => archiveIndex(bytes, archive[0], logUuid),
+    },
+    { name: 'checkpoint', seeds: payloads.checkpoints, json: true, decode: checkpoint },
+    { name: 'changes', seeds: payloads.changes, json: true, decode: changes },
+    { name: 'positions', seeds: payloads.positions, json: true, decode: positions },
     { name: 'block', seeds: blocks(), decode: block },
     {
       name: 'control',
@@ -93,7 +82,8 @@ export async function subjects(): Promise<readonly Subject[]> {
     { name: 'snapshot', seeds: [snapshotBytes()], seal: sealSnapshot, decode: snapshot },
     { name: 'event', seeds: events(), decode: event },
     { name: 'body', seeds: bodies(), decode: body },
-    { name: 'file position', seeds: filePositions(), decode: filePosition },
+    { name: 'file position', seeds: filePositions(), json: true, decode: filePosition },
+    ...(await wireSubjects()),
   ]
 }
 
@@ -205,6 +195,21 @@ function segmentIndex(
   return true
 }
 
+/** As readers open it: the index lies inside the file, which is what it is. */
+function archiveIndex(bytes: Uint8Array, path: string, of: Uint8Array): boolean {
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  const [segmentEpoch = 0, base = 0] = name.split(/[-.]/).map(Number)
+  const disk: Partial<Disk> = {
+    list: () => [{ name, directory: false }],
+    open: () => new Bytes(bytes),
+  }
+  const behind = { segmentEpoch, segmentBase: base + 1_000, end: 4096, lsn: base + 999 }
+  const segments = new Segments(disk as Disk, 'log', of, () => behind)
+  const map = segments.map(base)
+  must(map !== undefined, 'the archive is taken for gone')
+  return map!.broken === undefined
+}
+
 function checkpoint(bytes: Uint8Array): boolean {
   const state = LogState.fromCheckpoint(bytes)
   if (state === undefined) return false
@@ -214,7 +219,9 @@ function checkpoint(bytes: Uint8Array): boolean {
 }
 
 function changes(bytes: Uint8Array): boolean {
-  return decodeChanges(bytes) !== undefined
+  if (decodeChanges(bytes) === undefined) return false
+  const section = { kind: sectionKinds.changes } as Section
+  return new LogState().apply({ sections: [section] } as unknown as FrameHead, () => bytes)
 }
 
 function positions(bytes: Uint8Array): boolean {
@@ -258,33 +265,6 @@ function changelog(bytes: Uint8Array): boolean {
 }
 
 const place = { changelog: 'p.s.c.changelog', partition: 2 }
-
-/** A file that is nothing but these bytes. */
-class Bytes implements DiskFile {
-  readonly path = 'snapshot'
-  bytes: Uint8Array
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes
-  }
-  read(into: Uint8Array, position: number): number {
-    const part = this.bytes.subarray(position, position + into.length)
-    into.set(part)
-    return part.length
-  }
-  write(bytes: Uint8Array, position: number): number {
-    const grown = new Uint8Array(Math.max(this.bytes.length, position + bytes.length))
-    grown.set(this.bytes)
-    grown.set(bytes, position)
-    this.bytes = grown
-    return bytes.length
-  }
-  size(): number {
-    return this.bytes.length
-  }
-  truncate(): void {}
-  fdatasync(): void {}
-  close(): void {}
-}
 
 function snapshotBytes(): Uint8Array {
   const file = new Bytes(new Uint8Array(0))

@@ -37,7 +37,7 @@ describe('a sample of', () => {
   })
 
   test('mutated encodings: no decoder throws, hangs, or takes what it should not (I6, I10)', async () => {
-    const { taken, broken } = decoders(await subjects(), 2, 0, 10_000, () => {})
+    const { taken, broken } = await decoders(await subjects(), 2, 0, 10_000, () => {})
     expect(broken).toEqual([])
     expect(taken).toBeGreaterThan(1_000)
   })

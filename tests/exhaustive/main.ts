@@ -90,7 +90,7 @@ async function decoding(): Promise<number> {
   const { seed = 1, from = 0, count = 1_000_000, cores = 1 } = given
   if (cores > 1) return await onCores(cores, seed, from, count)
   const all = await subjects()
-  const { mutations, taken, broken } = decoders(all, seed, from, count, tell)
+  const { mutations, taken, broken } = await decoders(all, seed, from, count, tell)
   const range = `${mutations} mutations (seed ${seed}, ${from} to ${from + count - 1})`
   end(broken, `${range} of ${all.length} decoders, ${taken} taken for valid`)
   return broken.length
