@@ -1,6 +1,6 @@
 /** Runs a gate in a scratch copy, for so long at most. */
 import { spawn } from 'node:child_process'
-import { readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Gate } from './mutant.ts'
 
@@ -16,31 +16,59 @@ const report = '.mutant-report.json'
 /** The simulator goes on to make a failing run smaller: that is not waited for. */
 const broke = /^seed (\d+) broke (.*)\n/m
 
-export async function runGate(directory: string, gate: Gate, seconds: number): Promise<Verdict> {
-  rmSync(join(directory, report), { force: true })
+interface How {
+  readonly env?: Readonly<Record<string, string>>
+  /** All tests, however long they take, and not only up to the first that fails. */
+  readonly all?: boolean
+}
+
+export async function runGate(
+  directory: string,
+  gate: Gate,
+  seconds: number,
+  how: How = {},
+): Promise<Verdict> {
+  if ('tests' in gate) rmSync(join(directory, report), { force: true })
   const began = performance.now()
-  const { code, output } = await run(directory, argumentsOf(gate), seconds * 1_000)
+  const order = 'tests' in gate ? gate.tests.join(',') : ''
+  const env = { CI: 'true', NO_COLOR: '1', NO_SHRINKING: '1', GATE_ORDER: order, ...how.env }
+  const { code, output } = await run(directory, argumentsOf(gate, how.all), env, seconds * 1_000)
   const took = (performance.now() - began) / 1_000
   if (code === 'timeout')
     return { outcome: 'timeout', seconds: took, by: `no end within ${seconds} s`, output }
   if (code === 0) return { outcome: 'passed', seconds: took, by: '', output }
-  return { outcome: 'failed', seconds: took, by: noticedBy(directory, gate, output), output }
+  const by = noticedBy(directory, gate, output)
+  return { outcome: 'failed', seconds: took, by, output: messagesOf(directory, gate) ?? output }
 }
 
-function argumentsOf(gate: Gate): string[] {
+/** Of the last gate that was run there: how long each test file took; undefined where it failed. */
+export function secondsOf(directory: string): Map<string, number | undefined> {
+  const { testResults } = reportIn(directory)
+  return new Map(
+    testResults.map(({ name, status, startTime, endTime }) => [
+      name.slice(directory.length + 1),
+      status === 'passed' ? Math.round(endTime - startTime) / 1_000 : undefined,
+    ]),
+  )
+}
+
+function argumentsOf(gate: Gate, all = false): string[] {
   if ('seeds' in gate)
     return [
       'tests/simulate/main.ts',
       ...['--cores', '1', '--from', `${gate.from}`, '--seeds', `${gate.seeds}`],
     ]
   const only = gate.only === undefined ? [] : ['-t', gate.only]
-  const how = ['--bail=1', '--maxWorkers=1', '--reporter=json', `--outputFile=${report}`]
-  return ['node_modules/vitest/vitest.mjs', 'run', ...how, ...only, ...gate.tests]
+  const until = all ? '--testTimeout=120000' : '--bail=1'
+  const how = [until, '--maxWorkers=1', '--config', 'tests/mutants/vitest.config.ts']
+  const told = ['--reporter=json', `--outputFile=${report}`]
+  return ['node_modules/vitest/vitest.mjs', 'run', ...how, ...told, ...only, ...gate.tests]
 }
 
 function run(
   cwd: string,
   args: readonly string[],
+  env: Readonly<Record<string, string>>,
   ms: number,
 ): Promise<{ code: number | 'timeout'; output: string }> {
   return new Promise((resolve) => {
@@ -48,7 +76,7 @@ function run(
     const child = spawn(process.execPath, args, {
       cwd,
       detached: true,
-      env: { ...process.env, CI: 'true', NO_COLOR: '1', NO_SHRINKING: '1' },
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     let output = ''
@@ -65,10 +93,17 @@ function run(
     }, ms)
     const stop = (): void => end(child.pid)
     process.once('exit', stop)
-    child.on('close', (code) => {
+    child.on('exit', () => {
       clearTimeout(timer)
-      process.off('exit', stop)
       end(child.pid)
+      // A process that left the group may hold the pipes for ever.
+      setTimeout(
+        () => [child.stdout, child.stderr].forEach((pipe) => pipe.destroy()),
+        1_000,
+      ).unref()
+    })
+    child.on('close', (code) => {
+      process.off('exit', stop)
       resolve({ code: late ? 'timeout' : (code ?? 1), output })
     })
   })
@@ -87,9 +122,27 @@ function end(pid: number | undefined): void {
 interface Report {
   readonly testResults: readonly {
     readonly name: string
+    readonly status: string
+    readonly startTime: number
+    readonly endTime: number
     readonly message: string
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages: readonly string[]
+    }[]
   }[]
+}
+
+function messagesOf(directory: string, gate: Gate): string | undefined {
+  if ('seeds' in gate || !existsSync(join(directory, report))) return undefined
+  const { testResults } = reportIn(directory)
+  const results = testResults.flatMap(({ assertionResults }) => assertionResults)
+  return results.flatMap(({ failureMessages }) => failureMessages).join('\n')
+}
+
+function reportIn(directory: string): Report {
+  return JSON.parse(readFileSync(join(directory, report), 'utf8')) as Report
 }
 
 function noticedBy(directory: string, gate: Gate, output: string): string {
@@ -99,7 +152,7 @@ function noticedBy(directory: string, gate: Gate, output: string): string {
     return `simulator: ${lastError(output)}`
   }
   try {
-    const { testResults } = JSON.parse(readFileSync(join(directory, report), 'utf8')) as Report
+    const { testResults } = reportIn(directory)
     for (const { name, message, assertionResults } of testResults) {
       const failed = assertionResults.find(({ status }) => status === 'failed')
       const file = name.slice(directory.length + 1)

@@ -7,24 +7,20 @@
  *     npm run mutants                             the named ones, then 40 mechanical ones
  *
  * `--write` puts what was measured into docs/reference/mutants.md; `--jobs N` runs so many at a time;
- * `--limit S` is for a machine that has other things to do.
+ * `--limit S` is for a machine that has other things to do. `--results FILE` keeps what became of mechanical ones, so
+ * that a run that was stopped goes on, and plants again what survived.
  */
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import { drawn } from './mechanical.ts'
-import { explained } from './harmless.ts'
-import { gatesFor } from './mechanical-gates.ts'
-import type { Gate } from './mutant.ts'
+import { judge } from './mechanical-run.ts'
 import { named } from './named.ts'
 import { sound, tryAll } from './pool.ts'
 import type { Tried } from './pool.ts'
-import { writeMechanical, writeNamed } from './record.ts'
+import { tallyOf, writeMechanical, writeNamed } from './record.ts'
 import { Scratch } from './scratch.ts'
 
 const usage =
-  'npm run mutants -- [--named | --only NAME | --seed N --count N] [--jobs N] [--limit S] [--write]'
-/** Seconds for a gate of the mechanical ones without a bug. */
-const soundLimit = 300
+  'npm run mutants -- [--named | --only NAME | --seed N --count N] [--jobs N] [--limit S] [--results FILE] [--write]'
 const leastShare = 0.9
 
 const given = options()
@@ -38,6 +34,7 @@ const scratches = Array.from({ length: given.jobs }, () => new Scratch())
 process.once('exit', () => scratches.forEach((scratch) => scratch.remove()))
 process.once('SIGINT', () => process.exit(130))
 process.once('SIGTERM', () => process.exit(143))
+process.once('SIGHUP', () => process.exit(129))
 
 if (wantsNamed || !wantsMechanical) await runNamed()
 if (wantsMechanical || !wantsNamed) await runMechanical(given.seed ?? 1, given.count ?? 40)
@@ -69,28 +66,16 @@ async function runNamed(): Promise<void> {
 }
 
 async function runMechanical(seed: number, count: number): Promise<void> {
-  const mutants = drawn(seed, count, scratches[0]?.directory)
-  const works = mutants.map((mutant) => ({ mutant, gates: gatesFor(mutant.file) }))
-  const gates = works.flatMap((work) => work.gates)
-  const { problems: red, seconds } = await sound(scratches, gates, soundLimit)
-  problems.push(...red)
-  if (red.length > 0) return
-  // What takes much longer than without the bug hangs because of it.
-  const limit = (gate: Gate): number => 20 + 4 * (seconds.get(JSON.stringify(gate)) ?? 0)
   const began = performance.now()
-  const tried = await tryAll(scratches, works, limit, true, ({ mutant, ...result }, done) => {
-    tell(`${done}/${works.length} ${mutant.name}`, result)
-  })
-  const survivors = tried.filter(({ caught }) => !caught)
-  const unexplained = survivors.filter(({ mutant }) => explained(mutant) === undefined)
-  for (const { mutant } of unexplained) console.log(`survived: ${mutant.name}`)
+  const { results } = given
+  const judged = await judge({ seed, count, scratches, results, tell })
+  if (typeof judged === 'string') return void problems.push(judged)
   const minutes = (performance.now() - began) / 60_000
-  const share = (tried.length - survivors.length) / Math.max(1, tried.length)
-  console.log(
-    `seed ${seed}: ${tried.length - survivors.length} of ${tried.length} caught (${(share * 100).toFixed(1)} %), ${survivors.length - unexplained.length} harmless, ${unexplained.length} survived, ${minutes.toFixed(1)} minutes`,
-  )
+  const { share, text, unexplained } = tallyOf(judged)
+  for (const { name } of unexplained) console.log(`survived: ${name}`)
+  console.log(`seed ${seed}: ${text}; ${minutes.toFixed(1)} minutes`)
   if (share < leastShare) problems.push(`fewer than ${leastShare * 100} % were caught`)
-  if (given.write) writeMechanical(seed, tried)
+  if (given.write) writeMechanical(seed, judged)
 }
 
 function tell(what: string, { caught, verdict, seconds }: Omit<Tried<never>, 'mutant'>): void {
@@ -108,10 +93,11 @@ function options() {
         seed: { type: 'string' },
         count: { type: 'string' },
         jobs: { type: 'string' },
+        results: { type: 'string' },
         limit: { type: 'string', default: '20' },
       },
     })
-    const { named: all, write, only: one } = values
+    const { named: all, write, only: one, results } = values
     const jobs = whole('jobs', values.jobs) ?? availableParallelism()
     const seed = whole('seed', values.seed)
     const count = whole('count', values.count)
@@ -119,6 +105,7 @@ function options() {
       named: all,
       write,
       only: one,
+      results,
       seed,
       count,
       jobs,

@@ -20,22 +20,29 @@ export type Kind =
 export interface MechanicalMutant extends Mutant {
   readonly kind: Kind
   readonly line: number
+  readonly whole: Span
   /** The line that is changed, and what becomes of it. */
   readonly before: string
   readonly after: string
+  /** Which one, of several in the file that change such a line in the same way; from 1. */
+  readonly nth: number
 }
 
-/** The first `count` by the hash that the seed gives them, of the sources in `directory`. */
-export function drawn(seed: number, count: number, directory = root): MechanicalMutant[] {
-  const all = folders.flatMap((folder) =>
+export function allIn(directory = root): MechanicalMutant[] {
+  return folders.flatMap((folder) =>
     filesOf(folder, directory).flatMap((file) => mutantsOf(file, directory)),
   )
-  const seen = new Map<string, number>()
+}
+
+/** The first `count` by the hash that the seed gives them. */
+export function drawn(
+  seed: number,
+  count: number,
+  all: readonly MechanicalMutant[],
+): MechanicalMutant[] {
   const ranked = all.map((mutant) => {
-    const what = `${seed}|${mutant.file}|${mutant.kind}|${mutant.before}|${mutant.after}`
-    const nth = (seen.get(what) ?? 0) + 1
-    seen.set(what, nth)
-    return { mutant, rank: createHash('sha256').update(`${what}|${nth}`).digest('hex') }
+    const what = `${seed}|${mutant.file}|${mutant.kind}|${mutant.before}|${mutant.after}|${mutant.nth}`
+    return { mutant, rank: createHash('sha256').update(what).digest('hex') }
   })
   ranked.sort((a, b) => (a.rank < b.rank ? -1 : 1))
   return ranked.slice(0, count).map(({ mutant }) => mutant)
@@ -54,8 +61,15 @@ interface Node {
   readonly [key: string]: unknown
 }
 
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
 interface Change {
   readonly kind: Kind
+  /** What the change is a part of: an expression, a statement, or an empty place between two. */
+  readonly whole: Span
   readonly start: number
   readonly end: number
   readonly with: string
@@ -67,10 +81,17 @@ export function mutantsOf(file: string, directory = root): MechanicalMutant[] {
   if (errors.length > 0) throw new Error(`${file} does not parse.`)
   const changes: Change[] = []
   walk(program as unknown as Node, (node) => changes.push(...changesOf(node, text)))
-  return changes.map((change) => mutantOf(file, text, change))
+  const seen = new Map<string, number>()
+  return changes.map((change) => {
+    const mutant = mutantOf(file, text, change)
+    const what = `${mutant.kind}|${mutant.before}|${mutant.after}`
+    const nth = (seen.get(what) ?? 0) + 1
+    seen.set(what, nth)
+    return { ...mutant, nth }
+  })
 }
 
-function mutantOf(file: string, text: string, change: Change): MechanicalMutant {
+function mutantOf(file: string, text: string, change: Change): Omit<MechanicalMutant, 'nth'> {
   const from = text.lastIndexOf('\n', change.start - 1) + 1
   const newline = text.indexOf('\n', change.end)
   const to = newline < 0 ? text.length : newline
@@ -82,6 +103,7 @@ function mutantOf(file: string, text: string, change: Change): MechanicalMutant 
     name: `${file}:${line} ${change.kind}: ${short(before)} → ${short(after)}`,
     file,
     kind: change.kind,
+    whole: change.whole,
     line,
     before: short(before),
     after: short(after),
@@ -123,7 +145,7 @@ function callDeleted(node: Node, text: string): Change[] {
   if (expression.type === 'ChainExpression') expression = expression['expression'] as Node
   if (expression.type !== 'CallExpression') return []
   if (harmlessCalls.test(text.slice(expression.start, expression.end))) return []
-  return [{ kind: 'call deleted', start: node.start, end: node.end, with: ';' }]
+  return [{ kind: 'call deleted', whole: node, start: node.start, end: node.end, with: ';' }]
 }
 
 const isVoid = (node: Node): boolean =>
@@ -144,6 +166,7 @@ function comparison(node: Node, text: string): Change[] {
   const at = left.end + text.slice(left.end, right.start).indexOf(operator)
   return (flips[operator] ?? []).map((to, i) => ({
     kind: i === 0 ? 'comparison' : 'off by one',
+    whole: node,
     start: at,
     end: at + operator.length,
     with: to,
@@ -154,14 +177,16 @@ function offByOne(node: Node, text: string): Change[] {
   const right = node['right'] as Node
   if (!['+', '-'].includes(String(node['operator'])) || right.type !== 'Literal') return []
   if (right['value'] !== 1 || text.slice(right.start, right.end) !== '1') return []
-  return [{ kind: 'off by one', start: right.start, end: right.end, with: '0' }]
+  return [{ kind: 'off by one', whole: right, start: right.start, end: right.end, with: '0' }]
 }
 
 function negated(test: Node, text: string): Change[] {
   // A comparison has its own mutants.
   if (test.type === 'BinaryExpression' && String(test['operator']) in flips) return []
   const { start, end } = test
-  return [{ kind: 'condition negated', start, end, with: `!(${text.slice(start, end)})` }]
+  return [
+    { kind: 'condition negated', whole: test, start, end, with: `!(${text.slice(start, end)})` },
+  ]
 }
 
 /** Of what returns nothing, so that the types still hold. */
@@ -171,7 +196,8 @@ function earlyReturn(node: Node, text: string): Change[] {
   if (body === null || type === null || body.type !== 'BlockStatement') return []
   if (!/^:\s*(void|Promise<void>|Steps<void>)$/.test(text.slice(type.start, type.end))) return []
   const at = body.start + 1
-  return [{ kind: 'early return', start: at, end: at, with: ' if (1 + 1 === 2) return' }]
+  const whole = { start: at, end: at }
+  return [{ kind: 'early return', whole, ...whole, with: ' if (1 + 1 === 2) return' }]
 }
 
 function walk(node: Node, visit: (node: Node) => void): void {

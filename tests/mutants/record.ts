@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { explained } from './harmless.ts'
+import type { Harmless } from './harmless.ts'
+import type { Judged } from './mechanical-run.ts'
 import type { MechanicalMutant } from './mechanical.ts'
 import { root } from './mutant.ts'
 import type { NamedMutant } from './mutant.ts'
@@ -26,50 +27,62 @@ export function writeNamed(tried: readonly Tried<NamedMutant>[], limit: number):
   write('named', lines)
 }
 
-export function writeMechanical(seed: number, tried: readonly Tried<MechanicalMutant>[]): void {
-  const survivors = tried.filter(({ caught }) => !caught)
-  const known = survivors.filter(({ mutant }) => explained(mutant) !== undefined).length
-  const caught = tried.length - survivors.length
-  const share = ((100 * caught) / Math.max(1, tried.length)).toFixed(1)
+interface Tally {
+  /** Of those that were planted or are known to survive, how many were caught. */
+  readonly share: number
+  readonly text: string
+  readonly unexplained: readonly MechanicalMutant[]
+}
+
+export function tallyOf(judged: readonly Judged[]): Tally {
+  const equivalent = judged.filter(({ known }) => known?.equivalent === true).length
+  const harmless = judged.filter(({ known }) => known?.equivalent === false).length
+  const caught = judged.filter(({ found }) => found?.caught === true).length
+  const unexplained = judged.filter(({ known, found }) => known === undefined && !found?.caught)
+  const counted = judged.length - equivalent
+  const share = caught / Math.max(1, counted)
+  const text = `${judged.length} drawn, ${equivalent} of them make no difference and do not count; ${caught} of ${counted} caught (${(100 * share).toFixed(1)} %), ${harmless} harmless, ${unexplained.length} unexplained`
+  return { share, text, unexplained: unexplained.map(({ mutant }) => mutant) }
+}
+
+export function writeMechanical(seed: number, judged: readonly Judged[]): void {
+  const commits = new Set(judged.flatMap(({ found }) => found?.commit ?? []))
   const lines = [
-    `Seed ${seed} on commit ${commit()}: ${caught} of ${tried.length} caught (${share} %), ${known} harmless, ${survivors.length - known} unexplained.`,
+    `Seed ${seed} on commit ${[...commits].join(', ')}: ${tallyOf(judged).text}.`,
     '',
-    '| Kind | Planted | Caught |',
-    '|---|---:|---:|',
-    ...tally(tried, ({ mutant }) => mutant.kind),
+    '| Kind | Drawn | Caught | Survived | No difference |',
+    '|---|---:|---:|---:|---:|',
+    ...tally(judged, ({ mutant }) => mutant.kind),
     '',
-    '| Folder | Planted | Caught |',
-    '|---|---:|---:|',
-    ...tally(tried, ({ mutant }) => mutant.file.split('/').slice(0, 2).join('/')),
+    '| Folder | Drawn | Caught | Survived | No difference |',
+    '|---|---:|---:|---:|---:|',
+    ...tally(judged, ({ mutant }) => mutant.file.split('/').slice(0, 2).join('/')),
     '',
-    '| Survivor | Change | Why it is harmless |',
+    '| Not caught | Change | Why |',
     '|---|---|---|',
-    ...survivors.map(({ mutant }) => {
-      const { file, line, before, after } = mutant
-      return row(
-        `${file}:${line}`,
-        `\`${before}\` → \`${after}\``,
-        explained(mutant) ?? 'not explained',
-      )
-    }),
+    ...judged
+      .filter(({ found }) => !found?.caught)
+      .map(({ mutant: { file, before, after }, known }) =>
+        row(file, `\`${before}\` → \`${after}\``, why(known)),
+      ),
   ]
   write('mechanical', lines)
 }
 
-function tally(
-  tried: readonly Tried<MechanicalMutant>[],
-  of: (one: Tried<MechanicalMutant>) => string,
-): string[] {
-  const groups = new Map<string, { planted: number; caught: number }>()
-  for (const one of tried) {
-    const group = groups.get(of(one)) ?? { planted: 0, caught: 0 }
-    group.planted++
-    if (one.caught) group.caught++
-    groups.set(of(one), group)
-  }
-  return [...groups]
+function why(known: Harmless | undefined): string {
+  if (known === undefined) return 'not explained'
+  return known.equivalent ? `No difference: ${known.why}` : known.why
+}
+
+function tally(judged: readonly Judged[], of: (one: Judged) => string): string[] {
+  return [...Map.groupBy(judged, of)]
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, { planted, caught }]) => row(name, `${planted}`, `${caught}`))
+    .map(([name, group]) => {
+      const equivalent = group.filter(({ known }) => known?.equivalent === true).length
+      const caught = group.filter(({ found }) => found?.caught === true).length
+      const survived = group.length - equivalent - caught
+      return row(name, ...[group.length, caught, survived, equivalent].map(String))
+    })
 }
 
 function row(...cells: readonly string[]): string {
@@ -85,7 +98,7 @@ function write(part: string, lines: readonly string[]): void {
   writeFileSync(page, `${text.slice(0, from)}${begin}\n\n${lines.join('\n')}\n\n${text.slice(to)}`)
 }
 
-function commit(): string {
+export function commit(): string {
   return execFileSync('git', ['rev-parse', '--short', 'HEAD'], {
     cwd: root,
     encoding: 'utf8',

@@ -1,0 +1,84 @@
+/** Plants the mechanical mutants of a seed, but for those that are known to be harmless or to be caught. */
+import { explained } from './harmless.ts'
+import type { Harmless } from './harmless.ts'
+import { gatesFor, simulation, testsIn } from './mechanical-gates.ts'
+import { allIn, drawn } from './mechanical.ts'
+import type { MechanicalMutant } from './mechanical.ts'
+import type { Gate } from './mutant.ts'
+import { tryAll } from './pool.ts'
+import type { Tried } from './pool.ts'
+import { reach } from './reach.ts'
+import type { Reach } from './reach.ts'
+import { commit } from './record.ts'
+import { hashOf, Results } from './results.ts'
+import type { Found } from './results.ts'
+import type { Scratch } from './scratch.ts'
+
+export interface Judged {
+  readonly mutant: MechanicalMutant
+  readonly known: Harmless | undefined
+  /** Undefined where it was not planted. */
+  readonly found: Omit<Found, 'mutant'> | undefined
+}
+
+interface Options {
+  readonly seed: number
+  readonly count: number
+  readonly scratches: readonly Scratch[]
+  readonly results: string | undefined
+  readonly tell: (what: string, tried: Omit<Tried<never>, 'mutant'>) => void
+}
+
+/** Or why nothing can be said. */
+export async function judge(options: Options): Promise<Judged[] | string> {
+  const { seed, count, scratches, tell } = options
+  const directory = scratches[0]!.directory
+  const mutants = drawn(seed, count, allIn(directory))
+  const results = new Results(options.results)
+  // What survived before may meet a new test.
+  const left = mutants.filter(
+    (mutant) => explained(mutant) === undefined && results.of(mutant)?.caught !== true,
+  )
+  if (left.length > 0) {
+    const reached = await measured(mutants, directory, results)
+    if (typeof reached === 'string') return reached
+    const works = left.map((mutant) => ({
+      mutant,
+      gates: gatesFor(mutant.file, reached.tests[mutants.indexOf(mutant)]!, reached.seconds),
+    }))
+    const head = commit()
+    await tryAll(scratches, works, limitOf(reached), true, (tried, done) => {
+      const { mutant, caught, verdict } = tried
+      results.add(mutant, { caught, by: verdict.by, seconds: tried.seconds, commit: head })
+      tell(`${done}/${works.length} ${mutant.name}`, tried)
+    })
+  }
+  return mutants.map((mutant) => {
+    const known = explained(mutant)
+    return { mutant, known, found: known === undefined ? results.of(mutant) : undefined }
+  })
+}
+
+async function measured(
+  mutants: readonly MechanicalMutant[],
+  directory: string,
+  results: Results,
+): Promise<Reach | string> {
+  const sources = hashOf(directory, mutants)
+  const before = results.reach(sources)
+  if (before !== undefined) return before
+  const tests = testsIn(directory)
+  console.log(`${tests.length} test files and the simulator without a bug first`)
+  const now = await reach(mutants, tests, simulation)
+  if (typeof now !== 'string') results.measured(sources, now)
+  return now
+}
+
+/** What takes much longer than without the bug hangs because of it. */
+function limitOf({ seconds }: Reach): (gate: Gate) => number {
+  return (gate) => {
+    if ('seeds' in gate) return 20 + 5 * gate.seeds
+    const sum = gate.tests.reduce((total, test) => total + (seconds[test] ?? 0), 0)
+    return 15 + gate.tests.length + 4 * sum
+  }
+}
