@@ -8,13 +8,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { EngineProcess, freePort } from '../../examples/demo/engine.ts'
+import { freePort } from '../../examples/demo/engine.ts'
 import { numbers } from '../support/numbers.ts'
-import type { Sent } from './ledger.ts'
 import { Load } from './load.ts'
 import { openCommit } from './open-commit.ts'
-import { readTopic } from './read-topic.ts'
+import { World } from './world.ts'
 
 /** Fewer kills than this say nothing about shares. */
 const KILLS_FOR_SHARES = 100
@@ -28,11 +26,8 @@ const checkEvery = given['check-every'] ?? 100
 const servesWithin = given['serves-within'] ?? Infinity
 
 const directory = mkdtempSync(join(tmpdir(), 'millrace-kill-'))
-const dataDir = join(directory, 'data')
-const database = join(directory, 'kill.sqlite')
-const engine = new EngineProcess(await freePort(), 'tests/crash/pipeline.ts', dataDir, {
-  KILL_DATABASE: database,
-})
+const world = new World('windows', directory, await freePort(), 'usual')
+const engine = world.engine()
 engine.endWithUs(() => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }))
 const problems: string[] = []
 const serveMs: number[] = []
@@ -40,11 +35,11 @@ let openCommits = 0
 
 try {
   await engine.start()
-  const load = new Load(`${engine.url}/views`, { lanes: 6, batch: 40 })
+  const load = new Load(world.url, { lanes: 6, batch: 40 })
   for (let kill = 1; kill <= kills && load.problems.length === 0; kill++) {
     await sleep(20 + Math.random() * 300)
     await engine.end('SIGKILL')
-    if (openCommit(dataDir)) openCommits++
+    if (openCommit(world.dataDir)) openCommits++
     await restart(load)
     if (kill % checkEvery === 0 || kill === kills) {
       process.stdout.write(
@@ -52,11 +47,7 @@ try {
       )
     }
   }
-  await load.stop()
-  await engine.caughtUp((topic) => !topic.endsWith('.repartition'), 60_000)
-  await engine.end('SIGTERM')
-  problems.push(...load.problems)
-  await check(load)
+  problems.push(...(await world.settle(engine, load)))
 } catch (error) {
   problems.push((error as Error).stack ?? String(error))
 } finally {
@@ -87,31 +78,6 @@ async function restart(load: Load): Promise<void> {
   await engine.start()
   while (load.acknowledged === before && load.problems.length === 0) await sleep(2)
   serveMs.push(performance.now() - began)
-}
-
-async function check({ ledger }: Load): Promise<void> {
-  const topic = await readTopic<Sent>(dataDir, 'views')
-  problems.push(...ledger.differencesInTopic(topic))
-  const db = new DatabaseSync(database, { readOnly: true })
-  const rows = db
-    .prepare('select page, window_start, views, total from pages')
-    .all() as unknown as Row[]
-  db.close()
-  problems.push(...ledger.differencesInWindows(rows).map((difference) => `SQLite: ${difference}`))
-  const output = await readTopic<Row>(dataDir, 'kill.pages')
-  const last = new Map(output.flat().map((row) => [`${row.page}|${row.window_start}`, row]))
-  problems.push(
-    ...ledger
-      .differencesInWindows([...last.values()])
-      .map((difference) => `output topic: ${difference}`),
-  )
-}
-
-interface Row {
-  page: string
-  window_start: string
-  views: number
-  total: number
 }
 
 function sleep(ms: number): Promise<void> {

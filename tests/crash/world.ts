@@ -1,10 +1,10 @@
-/** A directory in which an engine runs `small/pipeline.ts`, small, and what must be in it at the end. */
+/** A directory in which an engine runs `pipeline.ts`, small where wanted, and what must be in it at the end. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { EngineProcess } from '../../examples/demo/engine.ts'
-import type { Ledger, Sent } from './ledger.ts'
+import { differencesInWindows, type Ledger, type Sent, type WindowRow } from './ledger.ts'
 import type { Load } from './load.ts'
 import { smallVariable } from './point.ts'
 import { readTopic } from './read-topic.ts'
@@ -14,10 +14,17 @@ export class World {
   readonly #target: string
   readonly #port: number
   readonly #kind: 'windows' | 'files'
+  readonly #small: boolean
 
-  constructor(kind: 'windows' | 'files', base: string, port: number) {
+  constructor(
+    kind: 'windows' | 'files',
+    base: string,
+    port: number,
+    size: 'small' | 'usual' = 'small',
+  ) {
     this.#kind = kind
     this.#port = port
+    this.#small = size === 'small'
     this.dataDir = join(base, 'data')
     this.#target = join(base, 'target')
   }
@@ -28,13 +35,10 @@ export class World {
 
   /** Not started yet. */
   engine(more: Record<string, string> = {}): EngineProcess {
-    const preload = fileURLToPath(new URL('./preload.ts', import.meta.url))
-    return new EngineProcess(this.#port, 'tests/crash/small/pipeline.ts', this.dataDir, {
+    return new EngineProcess(this.#port, 'tests/crash/pipeline.ts', this.dataDir, {
       KILL_WORLD: this.#kind,
       KILL_TARGET: this.#target,
-      // Segments go only once a snapshot stands for all they hold.
-      [smallVariable]: this.#kind === 'files' ? '1' : '32',
-      NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${preload}`.trim(),
+      ...(this.#small ? smallness(this.#kind) : {}),
       ...more,
     })
   }
@@ -54,14 +58,15 @@ export class World {
     const db = new DatabaseSync(this.#target, { readOnly: true })
     const rows = db
       .prepare('select page, window_start, views, total from pages')
-      .all() as unknown as Row[]
+      .all() as unknown as WindowRow[]
     db.close()
-    const output = await readTopic<Row>(this.dataDir, 'windows.pages')
+    const views = await readTopic<Sent>(this.dataDir, 'views')
+    const output = await readTopic<WindowRow>(this.dataDir, 'windows.pages')
     const last = new Map(output.flat().map((row) => [`${row.page}|${row.window_start}`, row]))
     return [
-      ...ledger.differencesInTopic(await readTopic<Sent>(this.dataDir, 'views')),
-      ...ledger.differencesInWindows(rows).map((text) => `SQLite: ${text}`),
-      ...ledger.differencesInWindows([...last.values()]).map((text) => `output topic: ${text}`),
+      ...ledger.differencesInTopic(views),
+      ...differencesInWindows(rows, views).map((text) => `SQLite: ${text}`),
+      ...differencesInWindows([...last.values()], views).map((text) => `output topic: ${text}`),
     ]
   }
 
@@ -80,9 +85,11 @@ export class World {
   }
 }
 
-interface Row {
-  page: string
-  window_start: string
-  views: number
-  total: number
+function smallness(kind: 'windows' | 'files'): Record<string, string> {
+  const preload = fileURLToPath(new URL('./preload.ts', import.meta.url))
+  return {
+    // Segments go only once a snapshot stands for all they hold.
+    [smallVariable]: kind === 'files' ? '1' : '32',
+    NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --import=${preload}`.trim(),
+  }
 }
