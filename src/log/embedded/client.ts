@@ -16,7 +16,7 @@ import type {
 } from '../log.ts'
 import type { CommitRequest } from './plan-commit.ts'
 import type { Call, CommitReply, ToClient, ToHost } from './protocol.ts'
-import { PublishedEnd } from './published.ts'
+import { PublishedEnd, Sleep } from './published.ts'
 import { EarliestOffsets, SegmentReader } from './reader.ts'
 import type { Place, ReaderHost } from './reader.ts'
 import { Segments } from './segments.ts'
@@ -37,7 +37,7 @@ export class LogClient implements Log {
   readonly #port: Port
   readonly #end: PublishedEnd
   readonly #segments: Segments
-  readonly #waiting: Int32Array
+  readonly #sleep: Sleep
   readonly #calls = new Map<number, Pending>()
   readonly #commits = new Map<number, (committed: Committed) => void>()
   readonly #waiters = new Set<() => void>()
@@ -48,11 +48,11 @@ export class LogClient implements Log {
   private constructor(
     env: Env,
     port: Port,
-    waiting: SharedArrayBuffer,
+    sleep: Sleep,
     welcome: Extract<ToClient, { type: 'welcome' }>,
   ) {
     this.#port = port
-    this.#waiting = new Int32Array(waiting)
+    this.#sleep = sleep
     this.#end = new PublishedEnd(welcome.published)
     this.#segments = new Segments(env.disk, `${welcome.directory}/log`, welcome.uuid, () =>
       this.#end.read(),
@@ -63,7 +63,7 @@ export class LogClient implements Log {
 
   /** Resolves when the host answered. The client owns the port from then on. */
   static connect(env: Env, port: Port): Promise<LogClient> {
-    const waiting = new SharedArrayBuffer(4)
+    const sleep = new Sleep()
     return new Promise((resolve, reject) => {
       let client: LogClient | undefined
       port.onClose(() =>
@@ -73,10 +73,10 @@ export class LogClient implements Log {
         const message = received as ToClient
         if (message.type !== 'welcome')
           return client === undefined ? undefined : client.#receive(message)
-        client = new LogClient(env, port, waiting, message)
+        client = new LogClient(env, port, sleep, message)
         resolve(client)
       })
-      port.post({ type: 'hello', waiting } satisfies ToHost)
+      port.post({ type: 'hello', sleep: sleep.shared } satisfies ToHost)
     })
   }
 
@@ -196,12 +196,8 @@ export class LogClient implements Log {
   }
 
   #wait(seenLsn: number, signal?: AbortSignal): Promise<void> {
-    const ready = (): boolean =>
-      signal?.aborted === true || this.#closed !== undefined || this.#end.read().lsn > seenLsn
-    if (ready()) return Promise.resolve()
-    // First say that we wait, then look once more: a publication in between either is seen here or wakes us.
-    Atomics.store(this.#waiting, 0, 1)
-    if (ready()) return Promise.resolve()
+    const ended = signal?.aborted === true || this.#closed !== undefined
+    if (ended || !this.#sleep.begins(this.#end, seenLsn)) return Promise.resolve()
     return new Promise((resolve) => {
       const done = (): void => {
         this.#waiters.delete(done)

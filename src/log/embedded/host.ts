@@ -12,6 +12,7 @@ import type { CommitAnswer, Engine } from './engine.ts'
 import type { CommitRequest } from './plan-commit.ts'
 import type { Call, CommitReply, ToClient, ToHost } from './protocol.ts'
 import { findOffsetAt, listTopics, offsetsOf, placeFor, positionsOf } from './queries.ts'
+import { Sleep } from './published.ts'
 import { Retention } from './retain.ts'
 import { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
@@ -35,7 +36,7 @@ export interface HostOptions {
 
 interface Client {
   readonly port: Port
-  waiting: Int32Array | undefined
+  sleep: Sleep | undefined
 }
 
 type Job =
@@ -78,7 +79,7 @@ export class LogHost {
 
   /** Serves a client on this port until the other end closes. */
   attach(port: Port): void {
-    const client: Client = { port, waiting: undefined }
+    const client: Client = { port, sleep: undefined }
     this.#clients.add(client)
     port.onClose(() => this.#clients.delete(client))
     port.onMessage((message) => this.#receive(client, message as ToHost))
@@ -101,7 +102,7 @@ export class LogHost {
   #receive(client: Client, message: ToHost): void {
     switch (message.type) {
       case 'hello': {
-        client.waiting = new Int32Array(message.waiting)
+        client.sleep = new Sleep(message.sleep)
         const { directory, uuid } = this.engine.log
         return send(client, { type: 'welcome', published: this.engine.end.shared, directory, uuid })
       }
@@ -271,8 +272,7 @@ export class LogHost {
 
   #wake(): void {
     for (const client of this.#clients) {
-      if (client.waiting !== undefined && Atomics.exchange(client.waiting, 0, 0) === 1)
-        send(client, { type: 'published' })
+      if (client.sleep?.ends() === true) send(client, { type: 'published' })
     }
   }
 

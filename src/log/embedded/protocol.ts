@@ -37,8 +37,8 @@ export type Call =
     }
 
 export type ToHost =
-  /** `waiting` is one Int32 that the client sets to 1 when it wants to be woken by the next publication. */
-  | { readonly type: 'hello'; readonly waiting: SharedArrayBuffer }
+  /** `sleep` is the memory of its Sleep. */
+  | { readonly type: 'hello'; readonly sleep: SharedArrayBuffer }
   | { readonly type: 'call'; readonly id: number; readonly call: Call }
   | { readonly type: 'commit'; readonly id: number; readonly request: CommitRequest }
 
