@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { PipelineDefinition } from '../index.ts'
-import { pipeline, sum, tumbling } from '../index.ts'
+import { count, pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
 import type { Row } from '../../tests/support/stage-fixture.ts'
 import { Event, ran, row, withMap } from '../../tests/support/stage-fixture.ts'
@@ -145,6 +145,29 @@ describe('a stage that begins where another pipeline left off', () => {
   ])('refuses windows of %s with a code', async (_, definition) => {
     const world = await reopened(definition)
     await expect(world.drain()).rejects.toMatchObject({ code: 'MR4016' })
+  })
+
+  test('takes one aggregate more, one less, and one of another name; an old one still means the same', async () => {
+    const having = (names: readonly string[], size: '1s' | '2s' = '1s'): PipelineDefinition =>
+      pipeline('p', { partitions: 1 }, (p) => {
+        const windows = p
+          .stream('events', { schema: Event, key: 'id' })
+          .keyBy('id')
+          .window(tumbling(size))
+        for (const name of names) windows.aggregate(name, { n: count() }).to(p.topic(name))
+      })
+    const kept = ['a', 'b']
+    const { world } = await ran(having(['a']), [{ ...row('k0', 1), partition: 0 }])
+    for (const names of [kept, ['b'], ['c'], kept]) {
+      const next = new StageWorld(having(names), { log: world.log })
+      await next.drain()
+      // Windows and stream time.
+      expect(next.reports()).toMatchObject([
+        { stateKeys: 1 + names.filter((n) => n === 'a').length },
+      ])
+    }
+    const other = new StageWorld(having(['a'], '2s'), { log: world.log })
+    await expect(other.drain()).rejects.toMatchObject({ code: 'MR4016' })
   })
 
   test('refuses a position behind the end of the topic', async () => {

@@ -159,7 +159,7 @@ export class ProcessRunner implements Runner {
     for (const output of open.built.outputs) output.stage(writer, now)
     open.letters.staged.stage(writer, now)
     open.time.announce(writer)
-    for (const task of open.tasks) this.#stageTask(writer, task, open.built)
+    for (const task of open.tasks) this.#stageTask(writer, task)
     this.#staged = true
   }
 
@@ -270,9 +270,9 @@ export class ProcessRunner implements Runner {
     return must(this.#open, `the runner ${this.id} is open`)
   }
 
-  #stageTask(writer: Writer, task: Task, built: BuiltStage): void {
+  #stageTask(writer: Writer, task: Task): void {
     const { stage } = this.#options
-    if (task.timeStore !== undefined) task.time.save(task.timeStore, built.layout)
+    if (task.timeStore !== undefined) task.time.save(task.timeStore)
     for (const { changelog, store } of task.stores) {
       const changes = store.changes()
       if (changes !== undefined)

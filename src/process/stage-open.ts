@@ -105,16 +105,21 @@ export async function openStores(resources: StageResources): Promise<void> {
   }
 }
 
-/** Stream time as it was committed. Windows that were made of other fields would be read as something they are not. */
+/**
+ * Stream time as it was committed. Windows that were made of other fields would be read as something they are not. What is
+ * kept of aggregates that the pipeline has no more keeps its meaning: one of them may come back.
+ */
 function loadTime(task: Task, layout: string): void {
   if (task.timeStore === undefined) return
-  const stored = layoutIn(task.timeStore)
-  if (stored !== undefined && stored !== layout) {
-    throw new MillraceError(
-      'MR4016',
-      `${task.id} has windows of ${stored}, and would now make ${layout}.`,
-    )
+  const stored = JSON.parse(layoutIn(task.timeStore) ?? '{}') as Record<string, unknown>
+  const now = JSON.parse(layout) as Record<string, unknown>
+  for (const [name, windows] of Object.entries(now)) {
+    const [was, is] = [JSON.stringify(stored[name] ?? windows), JSON.stringify(windows)]
+    if (was === is) continue
+    const what = `${task.id} has windows of ${name} with ${was}, and would now make ${is}.`
+    throw new MillraceError('MR4016', what)
   }
+  task.time.layout = JSON.stringify({ ...stored, ...now })
   task.time.load(task.timeStore)
 }
 

@@ -184,7 +184,7 @@ export function buildStage(
   return { after, operators, inputShifts, aggregates, outputs, announcements, tables, layout }
 }
 
-/** Fields, kinds and paths in the order of their slots; a function stands for any other. */
+/** By name: fields, kinds and paths in the order of their slots; a function stands for any other. */
 function layoutOf(stage: StagePlan, definition: PipelineDefinition): string {
   const aggregates: Record<string, unknown> = {}
   for (const id of stage.nodes) {

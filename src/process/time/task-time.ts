@@ -13,7 +13,7 @@ export interface TimeRecord {
   readonly vectors: Readonly<Record<string, readonly (number | null)[]>>
   readonly applied: number | null
   readonly cursor: Cursor | null
-  /** What the stage's windows hold: state of another layout means something else. */
+  /** What the windows of each aggregate hold, by its name: state of another layout means something else. */
   readonly layout: string
 }
 
@@ -33,6 +33,8 @@ export class TaskTime {
   #applied = -Infinity
   #cursor: Cursor | undefined
   #changed = false
+  /** What is written with it; set before `load`. */
+  layout = ''
 
   constructor(inputs: readonly StageInput[]) {
     this.#inputs = inputs
@@ -106,7 +108,7 @@ export class TaskTime {
     this.#changed = true
   }
 
-  save(store: Store<TimeRecord>, layout: string): void {
+  save(store: Store<TimeRecord>): void {
     if (!this.#changed) return
     this.#changed = false
     const sources: Record<string, number> = {}
@@ -118,13 +120,14 @@ export class TaskTime {
       if (source > -Infinity) sources[topic] = source
     }
     const cursor = this.#cursor ?? null
+    const { layout } = this
     store.put(KEY, { sources, vectors, applied: orNull(this.#applied), cursor, layout })
   }
 
   /** Goes back to what the store holds. */
   load(store: Store<TimeRecord>): void {
     const record = store.get(KEY)
-    this.#changed = false
+    this.#changed = record !== undefined && record.layout !== this.layout
     this.#applied = record?.applied ?? -Infinity
     this.#cursor = record?.cursor ?? undefined
     for (const [i, { topic }] of this.#inputs.entries()) {
