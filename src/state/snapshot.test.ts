@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Env } from '../core/env/env.ts'
 import { Simulation } from '../core/env/simulated/index.ts'
 import { MemoryLog } from '../../tests/support/memory-log.ts'
+import { watchFiles } from '../../tests/support/open-files.ts'
 import type { ChangelogSource } from './changelog-source.ts'
 import { jsonCodec } from './codecs.ts'
 import { MemoryStore } from './memory.ts'
@@ -199,44 +200,49 @@ describe('snapshots', () => {
     expect((await fresh.restored()).from).toBe(1)
   })
 
-  test('a crash while a snapshot is made leaves the one before', async () => {
-    for (let stopAt = 1; stopAt < 40; stopAt++) {
-      const world = await new World().open()
-      await world.commit([['a', 1]])
-      await world.snapshot()
-      await world.commit([
-        ['a', 2],
-        ['b', 1],
-      ])
-      const { disk } = world.env
-      let operations = 0
-      const stopping = new Proxy(disk, {
-        get(target, name: keyof typeof disk) {
-          const value: unknown = target[name]
-          if (typeof value !== 'function') return value
-          return (...args: unknown[]): unknown => {
-            if (++operations === stopAt) throw new Error('stopped here')
-            return (value as (...all: unknown[]) => unknown).apply(target, args)
-          }
-        },
-      })
-      const made = await snapshotOnce(
-        Object.create(world.env, { disk: { value: stopping } }) as Env,
-        world.log,
-        changelog,
-        0,
-        dir,
-      ).then(
-        () => true,
-        () => false,
-      )
-      world.env.crash('power')
-      world.env = world.simulation.env('engine')
-      expect((await world.restored()).contents).toEqual({ a: 2, b: 1 })
-      if (made) return
-    }
-    throw new Error('the snapshot never got done')
-  })
+  test.each(['power', 'kill'] as const)(
+    'a crash (%s) while a snapshot is made leaves the one before, and the next is made',
+    async (kind) => {
+      for (let stopAt = 1; stopAt < 40; stopAt++) {
+        const world = await new World().open()
+        await world.commit([['a', 1]])
+        await world.snapshot()
+        await world.commit([
+          ['a', 2],
+          ['b', 1],
+        ])
+        const { disk } = world.env
+        let operations = 0
+        const stopping = new Proxy(disk, {
+          get(target, name: keyof typeof disk) {
+            const value: unknown = target[name]
+            if (typeof value !== 'function') return value
+            return (...args: unknown[]): unknown => {
+              if (++operations === stopAt) throw new Error('stopped here')
+              return (value as (...all: unknown[]) => unknown).apply(target, args)
+            }
+          },
+        })
+        const made = await snapshotOnce(
+          Object.create(world.env, { disk: { value: stopping } }) as Env,
+          world.log,
+          changelog,
+          0,
+          dir,
+        ).then(
+          () => true,
+          () => false,
+        )
+        world.env.crash(kind)
+        world.env = world.simulation.env('engine')
+        expect((await world.restored()).contents).toEqual({ a: 2, b: 1 })
+        await world.commit([['c', 1]])
+        expect(await world.snapshot()).toMatchObject({ entries: 3 })
+        if (made) return
+      }
+      throw new Error('the snapshot never got done')
+    },
+  )
 
   test('the maker works where enough changelog has come, and trims what the older snapshot covers', async () => {
     const world = await new World().open()
@@ -272,6 +278,35 @@ describe('snapshots', () => {
     world.damage(`${more.at(-1)?.lsn}.snap`, 70)
     expect((await world.restored()).contents).toEqual(contentsOf(world.store))
     maker.close()
+  })
+
+  test('the maker brings all stores up to where they end when it is asked to, and says how they stand', async () => {
+    const world = await new World().open()
+    const open = watchFiles(world.env.disk)
+    const changelogs = [{ topic: changelog, partitions: 2 }]
+    const maker = await SnapshotMaker.open(world.env, world.log, dir, changelogs, 100)
+    const wanted = new Set([changelog])
+    const empty = { changelog, lsn: undefined, entries: 0, bytes: 0, ms: 0 }
+    expect(await maker.now(wanted)).toEqual([
+      { ...empty, partition: 0 },
+      { ...empty, partition: 1 },
+    ])
+    // More than one snapshot takes in.
+    for (let i = 0; i < 60; i++) await world.commit([[`key ${i % 7}`, i]])
+    expect(await maker.now(new Set(['another']))).toEqual([])
+    const [first] = await maker.now(wanted)
+    expect(first).toMatchObject({ changelog, partition: 0, entries: 7 })
+    const [end] = await world.log.topics.offsets(changelog)
+    expect(await world.restored()).toEqual({ contents: contentsOf(world.store), from: end!.next })
+    expect(await maker.round()).toEqual([])
+    // Nothing is made twice.
+    const files = world.files()
+    expect((await maker.now(wanted))[0]).toEqual({ ...first, ms: 0 })
+    expect(world.files()).toEqual(files)
+    maker.close()
+    // The next maker begins with what this one left, and neither keeps a file open.
+    await (await SnapshotMaker.open(world.env, world.log, dir, changelogs, 100)).now(wanted)
+    expect(open()).toEqual([])
   })
 
   test('I7: restores although two snapshots are made, and the changelog is trimmed, while it does', async () => {

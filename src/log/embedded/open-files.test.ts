@@ -1,0 +1,45 @@
+/** No file stays open that nothing uses any more. */
+import { expect, test } from 'vitest'
+import { Simulation } from '../../core/env/simulated/index.ts'
+import { watchFiles } from '../../../tests/support/open-files.ts'
+import { blockOf, drain, topic, valuesOf } from '../log.suite.ts'
+import { inSimulation, small } from './damage.suite.ts'
+import { openEmbeddedLog } from './index.ts'
+import { verifyLog } from './verify.ts'
+
+async function commits(log: Awaited<ReturnType<typeof openEmbeddedLog>>): Promise<void> {
+  const writer = await log.open('w')
+  for (let i = 0; i < 60; i++) {
+    const name = i % 10 === 0 ? 'forever' : 'passing'
+    writer.append(name, 0, blockOf([`${i}`.padEnd(600)]), 1)
+    expect((await writer.commit()).outcome).toBe('committed')
+  }
+}
+
+test('a log that was stopped has no file open, whatever it did', async () => {
+  const sim = new Simulation({ seed: 'open files' })
+  await inSimulation(sim, run(sim))
+})
+
+async function run(sim: Simulation): Promise<void> {
+  for (let life = 0; life < 3; life++) {
+    const env = sim.env('engine')
+    const open = watchFiles(env.disk)
+    const log = await openEmbeddedLog({ env, ...small, retentionCheckMs: 60_000 })
+    if (life === 0) {
+      await log.topics.create(topic('forever'))
+      await log.topics.create({ ...topic('passing'), retentionBytes: 1 })
+    }
+    await commits(log)
+    for (let i = 0; i < 10; i++) await log.host.retain()
+    const reader = await log.reader([{ topic: 'forever', partition: 0, offset: 0 }])
+    expect(valuesOf(drain(reader).blocks)).toHaveLength(6 * (life + 1))
+    reader.close()
+    expect(open()).not.toEqual([])
+    await log.stop()
+    expect(open()).toEqual([])
+    // It can be looked at now.
+    for (const step = verifyLog(env.disk, small.directory); step.next().done !== true;);
+    expect(open()).toEqual([])
+  }
+}
