@@ -10,7 +10,7 @@ import type { Tried } from './pool.ts'
 import { reach } from './reach.ts'
 import type { Reach } from './reach.ts'
 import { commit } from './record.ts'
-import { hashOf, Results } from './results.ts'
+import { hashOf, Results, textsOf } from './results.ts'
 import type { Found } from './results.ts'
 import type { Scratch } from './scratch.ts'
 
@@ -65,13 +65,19 @@ async function measured(
   results: Results,
 ): Promise<Reach | string> {
   const sources = hashOf(directory, mutants)
-  const before = results.reach(sources)
-  if (before !== undefined) return before
-  const tests = testsIn(directory)
-  console.log(`${tests.length} test files and the simulator without a bug first`)
-  const now = await reach(mutants, tests, simulation)
-  if (typeof now !== 'string') results.measured(sources, now)
-  return now
+  const texts = textsOf(directory, testsIn(directory))
+  const { known, missing } = results.reach(sources, texts)
+  if (missing.length === 0) return known
+  console.log(`${missing.length} test files without a bug first`)
+  const first = known.tests.length === 0
+  const now = await reach(mutants, missing, first ? simulation : undefined)
+  if (typeof now === 'string') return now
+  const all = {
+    seconds: { ...known.seconds, ...now.seconds },
+    tests: now.tests.map((names, i) => [...(known.tests[i] ?? []), ...names]),
+  }
+  results.measured(sources, texts, all)
+  return all
 }
 
 /** What takes much longer than without the bug hangs because of it. */

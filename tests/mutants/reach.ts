@@ -26,27 +26,26 @@ const MOST_SECONDS = 1_800
 export async function reach(
   mutants: readonly MechanicalMutant[],
   tests: readonly string[],
-  simulation: Gate,
+  simulation: Gate | undefined,
 ): Promise<Reach | string> {
   const scratch = new Scratch()
+  const { directory } = scratch
   const told = mkdtempSync(join(tmpdir(), 'millrace-reach-'))
   try {
     for (const [file, group] of Map.groupBy(mutants, (mutant) => mutant.file))
-      writeFileSync(
-        join(scratch.directory, file),
-        telling(sourceOf(file, scratch.directory), group, mutants),
-      )
+      writeFileSync(join(directory, file), telling(sourceOf(file, directory), group, mutants))
     const preload = join(import.meta.dirname, 'reached.mjs')
     const options = `${process.env['NODE_OPTIONS'] ?? ''} --import=${preload}`
     const env = { NODE_OPTIONS: options, REACH_FOLDER: told }
-    const simulated = await runGate(scratch.directory, simulation, MOST_SECONDS, {
-      env: { ...env, REACH_TEST: simulator },
-    })
-    if (simulated.outcome !== 'passed') return `${simulated.by}\n${simulated.output}`
-    const verdict = await runGate(scratch.directory, { tests }, MOST_SECONDS, { env, all: true })
+    if (simulation !== undefined) {
+      const named = { env: { ...env, REACH_TEST: simulator } }
+      const { outcome, by, output } = await runGate(directory, simulation, MOST_SECONDS, named)
+      if (outcome !== 'passed') return `${by}\n${output}`
+    }
+    const verdict = await runGate(directory, { tests }, MOST_SECONDS, { env, all: true })
     if (verdict.outcome === 'timeout') return verdict.by
     const seconds: Record<string, number> = {}
-    for (const [test, took] of secondsOf(scratch.directory)) {
+    for (const [test, took] of secondsOf(directory)) {
       if (took === undefined) console.log(`left out, because it fails without a bug: ${test}`)
       else seconds[test] = took
     }

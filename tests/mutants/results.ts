@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { appendFileSync, existsSync, globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { MechanicalMutant } from './mechanical.ts'
+import { simulator } from './reach.ts'
 import type { Reach } from './reach.ts'
 
 export interface Found {
@@ -13,9 +14,10 @@ export interface Found {
   readonly commit: string
 }
 
-/** Which tests come to which mutant, and in which sources that was measured. */
+/** Which tests come to which mutant, in which sources, and with which texts of the tests. */
 interface Measured extends Reach {
   readonly sources: string
+  readonly texts: Readonly<Record<string, string>>
 }
 
 export class Results {
@@ -44,13 +46,23 @@ export class Results {
     this.#append(whole)
   }
 
-  /** Undefined where the sources or the mutants are others now. */
-  reach(sources: string): Reach | undefined {
-    return this.#measured?.sources === sources ? this.#measured : undefined
+  /** Of these tests; those that were not measured, or are others now, are `missing`. */
+  reach(sources: string, texts: Measured['texts']): { known: Reach; missing: string[] } {
+    const last = this.#measured?.sources === sources ? this.#measured : undefined
+    const same = (test: string): boolean => texts[test] === last?.texts[test]
+    const seconds = Object.entries(last?.seconds ?? {}).filter(([test]) => same(test))
+    const tests = last?.tests.map((names) =>
+      names.filter((name) => name === simulator || same(name)),
+    )
+    return {
+      known: { seconds: Object.fromEntries(seconds), tests: tests ?? [] },
+      missing: Object.keys(texts).filter((test) => last === undefined || !same(test)),
+    }
   }
 
-  measured(sources: string, reach: Reach): void {
-    this.#append({ sources, ...reach })
+  measured(sources: string, texts: Measured['texts'], reach: Reach): void {
+    this.#measured = { sources, texts, ...reach }
+    this.#append(this.#measured)
   }
 
   #append(value: Found | Measured): void {
@@ -63,12 +75,21 @@ function identity({ file, before, after, nth }: MechanicalMutant): string {
   return `${file} | ${before} | ${after} | ${nth}`
 }
 
-/** Of the sources and of what is drawn from them. */
+/** Of the sources, but for the tests, and of what is drawn from them. */
 export function hashOf(directory: string, mutants: readonly MechanicalMutant[]): string {
   const hash = createHash('sha256')
-  for (const file of globSync('{src,tests}/**/*.ts', { cwd: directory }).toSorted())
-    if (!file.startsWith('tests/mutants/'))
+  for (const file of globSync('src/**/*.ts', { cwd: directory }).toSorted())
+    if (!/\.(test|suite|fixture)\.ts$/.test(file))
       hash.update(`${file}\0`).update(readFileSync(join(directory, file)))
   for (const mutant of mutants) hash.update(`${identity(mutant)}\0`)
   return hash.digest('hex').slice(0, 16)
+}
+
+export function textsOf(directory: string, tests: readonly string[]): Record<string, string> {
+  const hashOfText = (test: string): string =>
+    createHash('sha256')
+      .update(readFileSync(join(directory, test)))
+      .digest('hex')
+      .slice(0, 8)
+  return Object.fromEntries(tests.map((test) => [test, hashOfText(test)]))
 }
