@@ -94,36 +94,68 @@ export interface ChangelogEntry {
 export class ChangelogReader {
   readonly #bytes: Uint8Array
   readonly #view: DataView
-  #at = 0
+  readonly #text: Buffer
+  #keyAt = 0
+  #valueAt = 0
+  #next = 0
+  #tombstone = false
+  /** Of the entry that `advance` went to. */
+  bucket = 0
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    this.#text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
-  /** The next entry; undefined behind the last one. Throws MR4011 for bytes that are no entries. */
-  next(): ChangelogEntry | undefined {
-    const at = this.#at
-    if (at === this.#bytes.length) return undefined
-    if (at + HEADER > this.#bytes.length) throw malformed(at)
-    const bucket = this.#view.getUint16(at, true)
-    const keyLength = this.#view.getUint32(at + 2, true)
+  /**
+   * Goes to the next entry, of which then only what is asked for is made: restoring reads millions. False behind the last
+   * one. Throws MR4011 for bytes that are no entries.
+   */
+  advance(): boolean {
+    const at = this.#next
+    const bytes = this.#bytes
+    if (at === bytes.length) return false
+    if (at + HEADER > bytes.length) throw malformed(at)
+    this.bucket = this.#view.getUint16(at, true)
     const valueLength = this.#view.getUint32(at + 6, true)
-    const valueAt = at + HEADER + keyLength
-    const end = valueAt + (valueLength === TOMBSTONE ? 0 : valueLength)
-    if (end > this.#bytes.length || bucket >= buckets) throw malformed(at)
-    this.#at = end
-    return {
-      bucket,
-      key: this.#bytes.subarray(at + HEADER, valueAt),
-      value: valueLength === TOMBSTONE ? undefined : this.#bytes.subarray(valueAt, end),
-    }
+    this.#tombstone = valueLength === TOMBSTONE
+    this.#keyAt = at + HEADER
+    this.#valueAt = this.#keyAt + this.#view.getUint32(at + 2, true)
+    this.#next = this.#valueAt + (this.#tombstone ? 0 : valueLength)
+    if (this.#next > bytes.length || this.bucket >= buckets) throw malformed(at)
+    return true
+  }
+
+  /** Throws MR4011 where it is not UTF-8. */
+  keyText(): string {
+    const at = this.#keyAt
+    const end = this.#valueAt
+    // A replacement character is in the text where it was in the bytes, or where these are not valid.
+    const text = this.#text.toString('utf8', at, end)
+    return text.includes('\ufffd') ? strict(this.#bytes.subarray(at, end)) : text
+  }
+
+  /** A view of the bytes; undefined for a tombstone. */
+  value(): Uint8Array | undefined {
+    return this.#tombstone ? undefined : this.#bytes.subarray(this.#valueAt, this.#next)
+  }
+
+  /** The next entry as an object; undefined behind the last one. */
+  next(): ChangelogEntry | undefined {
+    if (!this.advance()) return undefined
+    const key = this.#bytes.subarray(this.#keyAt, this.#valueAt)
+    return { bucket: this.bucket, key, value: this.value() }
   }
 }
 
 export function keyOf(entry: ChangelogEntry): string {
+  return strict(entry.key)
+}
+
+function strict(bytes: Uint8Array): string {
   try {
-    return decoder.decode(entry.key)
+    return decoder.decode(bytes)
   } catch (cause) {
     throw new MillraceError('MR4011', 'A key in the changelog is not UTF-8.', { cause })
   }

@@ -1,6 +1,6 @@
 /** A store in the heap: a map, pre-images of what was touched since the last commit, and a sorted index built when asked. */
 import { MillraceError } from '../errors.ts'
-import { bucketOf, ChangelogReader, ChangelogWriter, keyOf } from './changelog.ts'
+import { bucketOf, ChangelogReader, ChangelogWriter } from './changelog.ts'
 import type { StagedChanges, Store, StoreSpec } from './store.ts'
 
 interface Entry<V> {
@@ -162,19 +162,26 @@ export class MemoryStore<V> implements Store<V> {
 
   restore(changes: Uint8Array): void {
     const reader = new ChangelogReader(changes)
-    for (let next = reader.next(); next !== undefined; next = reader.next()) {
-      const key = keyOf(next)
+    while (reader.advance()) {
+      const key = reader.keyText()
       const old = this.#map.get(key)
+      const bytes = reader.value()
       if (old !== undefined) this.#bytes -= cost(key, old.size)
-      if (next.value === undefined) {
+      if (bytes === undefined) {
         this.#map.delete(key)
         continue
       }
-      const size = next.value.length
-      const value = this.spec.codec.decode(next.value)
-      this.#map.set(key, { value, size, bucket: next.bucket, epoch: 0, encoded: undefined })
+      const size = bytes.length
       this.#bytes += cost(key, size)
-      if (old === undefined) this.#index.add(key, this.#map.size)
+      const value = this.spec.codec.decode(bytes)
+      if (old !== undefined) {
+        old.value = value
+        old.size = size
+        continue
+      }
+      const { bucket } = reader
+      this.#map.set(key, { value, size, bucket, epoch: 0, encoded: undefined })
+      this.#index.add(key, this.#map.size)
     }
   }
 
