@@ -25,7 +25,7 @@ import { parseEvent } from '../../src/schema/json-gate.ts'
 import { readPosition } from '../../src/sources/file-position.ts'
 import { ChangelogReader, ChangelogWriter, keyOf } from '../../src/state/changelog.ts'
 import { readChunks, readHeader, SnapshotFileWriter } from '../../src/state/snapshot-file.ts'
-import { golden } from './bits.ts'
+import { stopped } from './bits.ts'
 import { Bytes, must, refusing } from './subject.ts'
 import type { Subject } from './subject.ts'
 import { wireSubjects } from './wire-subjects.ts'
@@ -41,7 +41,7 @@ const sumTo = (end: number) => (bytes: Uint8Array) => {
 }
 
 export async function subjects(): Promise<readonly Subject[]> {
-  const { files } = await golden()
+  const { files } = await stopped()
   const file = (ending: string): Uint8Array =>
     [...files].find(([path]) => path.endsWith(ending))![1]
   const segment = [...files].filter(([path]) => path.endsWith('.seg')).at(-1)![1]

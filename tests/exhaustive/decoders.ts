@@ -146,8 +146,12 @@ export async function decoders(
   for (let number = from; number < from + count; number++) {
     const subject = subjectOf(subjects, number)
     const bytes = mutate(subject, new Draw(seed, number))
-    const flawed = (what: string): void =>
-      void broken.push(`mutation ${number}, ${subject.name}: ${what}`)
+    const flawed = (what: string): void => {
+      const line = `mutation ${number}, ${subject.name}: ${what}`
+      broken.push(line)
+      // A long run says it at once: whoever waits for the end may not live to see it.
+      if (broken.length <= 3) tell(line)
+    }
     const copy = number % 64 < subjects.length ? bytes.slice() : undefined
     const started = performance.now()
     try {

@@ -3,7 +3,7 @@
  *
  *     npm run exhaust -- crash [--states N --seed N]           every disk that a power cut can leave
  *     npm run exhaust -- faults [NAME] [--every N]             every disk call that can fail, by every errno
- *     npm run exhaust -- bits [--from N --count N | --sample N --seed N]   every bit of a data directory
+ *     npm run exhaust -- bits [--from N --count N --cores N | --sample N --seed N]   every bit of data directories
  *     npm run exhaust -- decoders [--count N --from N --seed N --cores N]  mutations of every encoding
  *
  * Exit status 1 when a promise broke; the last line says how it went.
@@ -11,7 +11,7 @@
 import { spawn } from 'node:child_process'
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { numbers } from '../support/numbers.ts'
-import { flip, golden } from './bits.ts'
+import { bitsOf, directories, flip } from './bits.ts'
 import type { Verdict } from './bits.ts'
 import { crashStates } from './crash-states.ts'
 import { decoders } from './decoders.ts'
@@ -45,41 +45,36 @@ async function fault(): Promise<number> {
 }
 
 async function bits(): Promise<number> {
-  const given = numbers('npm run exhaust -- bits [--from N --count N | --sample N --seed N]', [
-    'from',
-    'count',
-    'sample',
-    'seed',
-  ])
-  const whole = await golden()
-  const random = new SeededRandom(given.seed ?? 1, 'bits')
-  const from = given.from ?? 0
-  const to = Math.min(whole.bits, from + (given.count ?? Infinity))
+  const usage = 'npm run exhaust -- bits [--from N --count N --cores N | --sample N --seed N]'
+  const given = numbers(usage, ['from', 'count', 'cores', 'sample', 'seed'])
+  const all = await directories()
+  const total = bitsOf(all)
+  const { from = 0, cores = 1, sample, seed = 1 } = given
+  const count = Math.min(total - from, given.count ?? Infinity)
+  if (cores > 1) return await onCores(cores, {}, from, count)
   const tally: Record<Verdict, number> = { unchanged: 0, refused: 0, reported: 0 }
   const broken: string[] = []
   const one = async (bit: number): Promise<void> => {
     try {
-      tally[await flip(whole, bit)]++
+      tally[await flip(all, bit)]++
     } catch (error) {
       broken.push(`bit ${bit}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
+  const random = new SeededRandom(seed, 'bits')
   let told = performance.now()
-  if (given.sample !== undefined)
-    for (let i = 0; i < given.sample; i++) await one(random.int(whole.bits))
-  else
-    for (let bit = from; bit < to; bit++) {
-      await one(bit)
-      if (performance.now() - told < 10_000) continue
-      told = performance.now()
-      tell(`${bit} of ${to}, ${broken.length} violations; go on with --from ${bit + 1}`)
-    }
+  for (let i = 0; i < (sample ?? count) && broken.length < 100; i++) {
+    await one(sample === undefined ? from + i : random.int(total))
+    if (performance.now() - told < 10_000) continue
+    told = performance.now()
+    tell(`${i + 1} bits, ${broken.length} violations; go on with --from ${from + i + 1}`)
+  }
   const { unchanged, refused, reported } = tally
-  const flips = unchanged + refused + reported + broken.length
-  tell(`${whole.files.size} files, ${whole.bits / 8} bytes`)
+  const files = all.reduce((sum, one) => sum + one.files.size, 0)
+  const which = sample === undefined ? `bits ${from} to ${from + count - 1}` : `${sample} bits`
   end(
     broken,
-    `${flips} bits flipped: ${unchanged} changed nothing, ${refused} refused, ${reported} reported`,
+    `${which} of ${total} in ${files} files: ${unchanged} changed nothing, ${refused} refused, ${reported} reported`,
   )
   return broken.length
 }
@@ -88,7 +83,7 @@ async function decoding(): Promise<number> {
   const usage = 'npm run exhaust -- decoders [--count N --from N --seed N --cores N]'
   const given = numbers(usage, ['count', 'from', 'seed', 'cores'])
   const { seed = 1, from = 0, count = 1_000_000, cores = 1 } = given
-  if (cores > 1) return await onCores(cores, seed, from, count)
+  if (cores > 1) return await onCores(cores, { seed }, from, count)
   const all = await subjects()
   const { mutations, taken, broken } = await decoders(all, seed, from, count, tell)
   const range = `${mutations} mutations (seed ${seed}, ${from} to ${from + count - 1})`
@@ -96,21 +91,29 @@ async function decoding(): Promise<number> {
   return broken.length
 }
 
-/** The same in processes of their own, each with a part of the mutations. */
-async function onCores(cores: number, seed: number, from: number, count: number): Promise<number> {
+/** The same gate in processes of their own, each with a part of what is counted. */
+async function onCores(
+  cores: number,
+  same: Readonly<Record<string, number>>,
+  from: number,
+  count: number,
+): Promise<number> {
   const part = Math.ceil(count / cores)
   const codes = await Promise.all(
     Array.from({ length: cores }, (_, i) => {
-      const numbersOf = { seed, from: from + i * part, count: Math.min(part, count - i * part) }
+      const numbersOf = { ...same, from: from + i * part, count: Math.min(part, count - i * part) }
       const args = Object.entries(numbersOf).flatMap(([name, n]) => [`--${name}`, String(n)])
-      const child = spawn(process.execPath, [import.meta.filename, 'decoders', ...args], {
+      const child = spawn(process.execPath, [import.meta.filename, gate, ...args], {
         stdio: 'inherit',
       })
       return new Promise<number>((resolve) => child.on('exit', (code) => resolve(code ?? 1)))
     }),
   )
   const failed = codes.filter((code) => code !== 0).length
-  tell(`${count} mutations on ${cores} cores: ${failed === 0 ? 'no violation' : 'violations'}`)
+  const seconds = ((performance.now() - started) / 1_000).toFixed(1)
+  tell(
+    `${count} on ${cores} cores: ${failed === 0 ? 'no violation' : 'violations'} in ${seconds} s`,
+  )
   return failed
 }
 

@@ -55,6 +55,10 @@ export function refuse(
   return { decision: 'refuse', code, what, details }
 }
 
+/** How every message about damage begins. */
+export const at = (file: string, offset: number, lsn: number): string =>
+  `In ${file} at byte ${offset} (LSN ${lsn})`
+
 export function decideLayout(facts: LayoutFacts): LayoutDecision {
   const mark = facts.mark === undefined ? undefined : newestMark(facts.mark)
   const chosen = newestSuper(facts.supers)
@@ -164,7 +168,11 @@ function checkSegments(
     const file = fileName(id)
     const details = { file, offset: 0, lsn: id.baseLsn }
     if (header.result === 'bad')
-      return refuse('MR2002', `The header of ${file} has a flaw: ${header.why}.`, details)
+      return refuse(
+        'MR2002',
+        `${at(file, 0, id.baseLsn)}: its header has a flaw: ${header.why}.`,
+        details,
+      )
     if (!sameBytes(header.uuid, s.uuid))
       return refuse('MR2003', `${file} belongs to log ${hex(header.uuid)}.`, details)
     if (header.version > FORMAT_VERSION)
@@ -239,11 +247,7 @@ export function decideChain(
     if (sealed === undefined) continue
     const details = { file, offset: sealed.end, lsn: sealed.nextLsn }
     if (sealed.broken !== undefined) {
-      return refuse(
-        'MR2002',
-        `In ${file} at byte ${sealed.end} (LSN ${sealed.nextLsn}): ${sealed.broken}.`,
-        details,
-      )
+      return refuse('MR2002', `${at(file, sealed.end, sealed.nextLsn)}: ${sealed.broken}.`, details)
     }
     if (size !== sealed.end)
       return refuse(
@@ -280,22 +284,22 @@ export type TailDecision =
 export function decideTail(facts: TailFacts): TailDecision {
   const { file, offset, nextLsn, why } = facts
   const details = { file, offset, lsn: nextLsn }
-  const at = `In ${file} at byte ${offset} (LSN ${nextLsn})`
+  const here = at(file, offset, nextLsn)
   if (nextLsn <= facts.markLsn) {
     const flaw = why ?? 'the file ends'
     return refuse(
       'MR2002',
-      `${at}: ${flaw}, while commits up to LSN ${facts.markLsn} were acknowledged.`,
+      `${here}: ${flaw}, while commits up to LSN ${facts.markLsn} were acknowledged.`,
       details,
     )
   }
   if (why === undefined) return { decision: 'clean' }
   if (!facts.lastSegment)
-    return refuse('MR2002', `${at}: ${why}, while a later segment follows.`, details)
+    return refuse('MR2002', `${here}: ${why}, while a later segment follows.`, details)
   if (facts.later !== undefined) {
     return refuse(
       'MR2002',
-      `${at}: ${why}, while a later commit is sound at byte ${facts.later}.`,
+      `${here}: ${why}, while a later commit is sound at byte ${facts.later}.`,
       details,
     )
   }

@@ -2,7 +2,7 @@
 import type { Disk } from '../../core/env/env.ts'
 import { mark } from '../../core/mark.ts'
 import { MillraceError } from '../../errors.ts'
-import { decideTail, refuse } from './decide.ts'
+import { at, decideTail, refuse } from './decide.ts'
 import type { ChainFact, LayoutDecision, LayoutFacts, Refusal, SegmentFact } from './decide.ts'
 import {
   decodeSegmentHeader,
@@ -112,7 +112,7 @@ export function* scanAll(disk: Disk, directory: string, layout: Layout): Steps<S
     if (scanned.undecodable || state === undefined) {
       throw refusal(
         directory,
-        refuse('MR2002', `In ${name} at byte ${map.end}: the frame does not decode.`, {
+        refuse('MR2002', `${at(name, map.end, map.nextLsn)}: the frame does not decode.`, {
           file: name,
           offset: map.end,
           lsn: map.nextLsn,
