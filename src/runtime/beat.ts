@@ -49,10 +49,15 @@ export class BeatWriter {
     Atomics.add(this.#words, COUNT, 1)
   }
 
-  /** Says what is about to be worked on. Main reads it only after this thread is dead, so order is all that matters. */
+  /**
+   * Says what is about to be worked on. Main reads it only after this thread is dead, so order is all that matters: one
+   * that dies in here was between tasks, and no record of the old task pays for it under the offset of the new.
+   */
   at(task: string | undefined, offset: number | undefined): void {
+    const same = task === this.#task
+    if (!same) Atomics.store(this.#words, NAME_LENGTH, 0)
     this.#offset[0] = offset ?? Number.NaN
-    if (task === this.#task) return
+    if (same) return
     this.#task = task
     const name = this.#encoder.encode(task ?? '').subarray(0, longestName)
     this.#name.set(name)
