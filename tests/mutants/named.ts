@@ -1,6 +1,7 @@
 import type { NamedMutant } from './mutant.ts'
 import { namedEngine } from './named-engine.ts'
+import { namedHandoff } from './named-handoff.ts'
 import { namedLog } from './named-log.ts'
 
 /** Each must be noticed by its gate within 20 seconds. */
-export const named: readonly NamedMutant[] = [...namedLog, ...namedEngine]
+export const named: readonly NamedMutant[] = [...namedLog, ...namedHandoff, ...namedEngine]
