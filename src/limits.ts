@@ -64,6 +64,9 @@ export const limits = {
   stateBytes: 512 * MiB,
   snapshotBytes: 32 * MiB,
   watchdogMs: 30_000,
+  /** What was written long ago is read again so fast, and again so long after the end of the pass before. */
+  scrubBytesPerSecond: 8 * MiB,
+  scrubEveryMs: 24 * 60 * 60 * 1000,
 
   /** One delivery to a sink, unless the sink asks for less. */
   deliverRows: 1_000,

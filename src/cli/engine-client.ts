@@ -8,7 +8,13 @@ import { socketName } from '../runtime/socket.ts'
 /** Talks to the engine that runs on a data directory, through its socket. */
 export interface EngineClient {
   /** Sends JSON and gives the JSON answer. Throws the engine's own error, or MR6003 when none runs. */
-  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown>
+  call(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+    /** For what may take long: without it an answer is waited for so long and no longer. */
+    signal?: AbortSignal,
+  ): Promise<unknown>
   /** Sends bytes as they are; gives status and JSON answer whatever the status. */
   send(
     path: string,
@@ -30,10 +36,10 @@ const answerTimeoutMs = 60_000
 
 export function engineClient(dataDir: string): EngineClient {
   return {
-    call: async (method, path, body) => {
+    call: async (method, path, body, signal) => {
       const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body))
       const headers = { 'content-type': 'application/json' }
-      const answer = await exchange(dataDir, { method, path, headers, body: bytes })
+      const answer = await exchange(dataDir, { method, path, headers, body: bytes, signal })
       const json = await jsonOf(answer)
       if ((answer.statusCode ?? 500) >= 400) throw answerError(json, answer.statusCode ?? 500)
       return json

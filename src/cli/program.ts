@@ -9,6 +9,8 @@ import { addPlan } from './commands/plan.ts'
 import { addProduce } from './commands/produce.ts'
 import { addRun } from './commands/run.ts'
 import { addSalvage } from './commands/salvage.ts'
+import { addSnapshot } from './commands/snapshot.ts'
+import { addStatus } from './commands/status.ts'
 import { addLag, addTail } from './commands/tail.ts'
 import { addTopics } from './commands/topics.ts'
 import { addVerify } from './commands/verify.ts'
@@ -54,7 +56,9 @@ export function program(surroundings: Surroundings, version: string): Command {
   addProduce(root, surroundings)
   addTopics(root, surroundings)
   addLag(root, surroundings)
+  addStatus(root, surroundings)
   addPause(root, surroundings)
+  addSnapshot(root, surroundings)
   addDlq(root, surroundings)
   addVerify(root, surroundings)
   addLog(root, surroundings)

@@ -115,4 +115,10 @@ export const logErrors = {
     title: 'Nothing in the data directory can be salvaged',
     advice: 'Nothing was written. Restore a backup with `millrace restore`.',
   },
+  MR2021: {
+    kind: 'data',
+    title: 'Stored data was found damaged while it was read again',
+    advice:
+      'The engine goes on. `millrace verify` and the data directory say what it costs; have a backup from before at hand, and look at the disk.',
+  },
 } as const satisfies Record<string, ErrorEntry>

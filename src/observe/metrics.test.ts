@@ -30,6 +30,7 @@ function factsWith(tasks: Facts['tasks']): Facts {
     },
     pipelines: [{ name: 'shop', running: true }],
     process: { residentBytes: 1, cpuSeconds: 2, startedSeconds: 3 },
+    scrub: { doneBytes: 1, totalBytes: 2, lastPassAt: 3_000, damaged: [] },
     disk: { freeBytes: 1, totalBytes: 2 },
   }
 }

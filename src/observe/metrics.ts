@@ -22,7 +22,17 @@ export interface Facts {
     readonly cpuSeconds: number
     readonly startedSeconds: number
   }
+  /** Undefined before reading again has begun, or where it is turned off. */
+  readonly scrub?: ScrubFacts | undefined
   readonly disk: { readonly freeBytes: number; readonly totalBytes: number }
+}
+
+export interface ScrubFacts {
+  readonly doneBytes: number
+  readonly totalBytes: number
+  /** Wall clock (ms). */
+  readonly lastPassAt: number | undefined
+  readonly damaged: readonly unknown[]
 }
 
 export interface WorkerFacts {
@@ -69,6 +79,7 @@ export interface Metric {
     | 'commits'
     | 'restarts'
     | 'keys'
+    | 'files'
     | '1'
   readonly labels: readonly string[]
   readonly help: string
@@ -303,6 +314,40 @@ export const metrics: readonly Metric[] = [
     labels: [],
     help: 'Free on the file system of the data directory.',
     samples: ({ disk }) => [[disk.freeBytes, {}]],
+  },
+  {
+    name: 'millrace_scrub_damaged_files',
+    type: 'gauge',
+    unit: 'files',
+    labels: [],
+    help: 'Files in which reading again what was written long ago found damage; at most 100 are counted.',
+    samples: ({ scrub }) => [[scrub?.damaged.length, {}]],
+  },
+  {
+    name: 'millrace_scrub_done_bytes',
+    type: 'gauge',
+    unit: 'bytes',
+    labels: [],
+    help: 'What the pass under way, or else the last one, has read again.',
+    samples: ({ scrub }) => [[scrub?.doneBytes, {}]],
+  },
+  {
+    name: 'millrace_scrub_pass_bytes',
+    type: 'gauge',
+    unit: 'bytes',
+    labels: [],
+    help: 'What that pass has to read in all.',
+    samples: ({ scrub }) => [[scrub?.totalBytes, {}]],
+  },
+  {
+    name: 'millrace_scrub_last_pass_seconds',
+    type: 'gauge',
+    unit: 'seconds',
+    labels: [],
+    help: 'When the last pass over everything ended, as Unix time; absent before the first has.',
+    samples: ({ scrub }) => [
+      [scrub?.lastPassAt === undefined ? undefined : scrub.lastPassAt / 1_000, {}],
+    ],
   },
   {
     name: 'process_resident_memory_bytes',

@@ -5,6 +5,8 @@ export interface ObserveContext {
   readonly gather: () => Promise<Facts>
   /** What is not ready, one sentence each; empty when everything is. */
   readonly notReady: () => Promise<readonly string[]>
+  /** Damage that costs nothing yet, one sentence each: no reason to be unready, and to be looked at. */
+  readonly degraded: () => readonly string[]
   /** Tasks that an operator paused: no reason to be unready, and good to know. */
   readonly paused: () => readonly string[]
 }
@@ -21,8 +23,11 @@ export function observeRoutes(app: FastifyInstance, context: ObserveContext): vo
   app.get('/healthz', () => ({ healthy: true }))
   app.get('/readyz', async (_request, reply) => {
     const reasons = await context.notReady()
-    return reply
-      .code(reasons.length === 0 ? 200 : 503)
-      .send({ ready: reasons.length === 0, reasons, paused: context.paused() })
+    return reply.code(reasons.length === 0 ? 200 : 503).send({
+      ready: reasons.length === 0,
+      reasons,
+      degraded: context.degraded(),
+      paused: context.paused(),
+    })
   })
 }

@@ -25,6 +25,13 @@ export interface EngineOptions {
   readonly watchdogMs?: number
   /** Heap of each worker in MiB, at least 32. Default: most of the machine's memory, shared evenly, at most 4,096. */
   readonly workerMemoryMb?: number
+  /**
+   * Bytes per second at which what was written long ago is read again in search of damage: 65,536 to 2^30, or 0 for never.
+   * Default 8,388,608.
+   */
+  readonly scrubBytesPerSecond?: number
+  /** So long after the end of one such pass the next begins, 60,000 to 31,536,000,000. Default 86,400,000, a day. */
+  readonly scrubEveryMs?: number
   /** What is written to stderr as JSON lines. Default `warn`; `info` on the command line. */
   readonly logLevel?: LogLevel
 }
@@ -38,6 +45,8 @@ export interface EngineConfig {
   readonly commitIntervalMs: number
   readonly watchdogMs: number
   readonly workerMemoryMb: number
+  readonly scrubBytesPerSecond: number
+  readonly scrubEveryMs: number
   readonly logLevel: LogLevel
 }
 
@@ -76,6 +85,21 @@ export function resolveConfig(options: EngineOptions, machine: Machine): EngineC
       options.workerMemoryMb ?? Math.min(Math.max(share, 256), 4096),
       32,
       1_048_576,
+    ),
+    scrubBytesPerSecond:
+      options.scrubBytesPerSecond === 0
+        ? 0
+        : integer(
+            'scrubBytesPerSecond',
+            options.scrubBytesPerSecond ?? limits.scrubBytesPerSecond,
+            65_536,
+            2 ** 30,
+          ),
+    scrubEveryMs: integer(
+      'scrubEveryMs',
+      options.scrubEveryMs ?? limits.scrubEveryMs,
+      60_000,
+      31_536_000_000,
     ),
     logLevel,
   }

@@ -59,10 +59,10 @@ export class Engine {
   readonly reports: Reports
   readonly ingest: IngestRouter
   readonly steering: Steering
+  readonly snapshots: Snapshots
   /** Resolves when it has ended: with undefined after `stop`, else with why. */
   readonly ended: Promise<MillraceError | undefined>
   readonly #host: LogHost
-  readonly #snapshots: Snapshots
   readonly #watch: Watch
   readonly #admitted: readonly PipelineStatus[]
   readonly #startedAt: number
@@ -147,16 +147,16 @@ export class Engine {
       tell: (slot, message) => this.pool.tell(slot, message),
       renew: (slot) => this.pool.renew(slot),
     })
-    this.ingest = new IngestRouter(this.assignment, (slot, message, transfer) =>
-      this.pool.post(slot, message, transfer),
+    this.ingest = new IngestRouter(
+      () => env.clock.monotonic(),
+      this.assignment,
+      (slot, message, transfer) => this.pool.post(slot, message, transfer),
     )
     for (const { name, error } of admitted.pipelines) {
       if (error !== undefined)
         inputs.logger.error({ code: error.code, pipeline: name }, error.message)
     }
-    this.#snapshots = new Snapshots(env, inputs.logger, config.dataDir, this.merged, () =>
-      host.attach(),
-    )
+    this.snapshots = new Snapshots(env, inputs.logger, config, this.merged, () => host.attach())
     this.#watch = new Watch({
       env,
       logger: inputs.logger,
@@ -208,6 +208,7 @@ export class Engine {
       pipelines,
       workers,
       paused: this.steering.paused,
+      scrub: this.snapshots.scrub ?? null,
       notReady: notReadyReasons(pipelines, workers, [], this.log.full),
     }
   }
@@ -237,7 +238,7 @@ export class Engine {
 
   async #endThreads(): Promise<void> {
     this.#watch.stop()
-    await Promise.all([this.pool.stop(stopGraceMs), this.#snapshots.stop()])
+    await Promise.all([this.pool.stop(stopGraceMs), this.snapshots.stop()])
     await this.#host.close()
   }
 
@@ -248,7 +249,7 @@ export class Engine {
         this.#state = 'ready'
         this.#ready.resolve()
         // Not before: at the start the workers need the processor more.
-        this.#snapshots.start()
+        this.snapshots.start()
       }
     } else if (message.type === 'ingested') {
       this.ingest.answered(message.id, message.answer)

@@ -4,6 +4,7 @@ import type { HttpMeter } from '../observe/http-meter.ts'
 import type { Facts } from '../observe/metrics.ts'
 import { observeRoutes } from '../observe/routes.ts'
 import type { Engine } from './engine.ts'
+import { degradedBy } from './status-of.ts'
 
 /** Registers metrics, health and readiness of an engine. */
 export function observeEngine(app: FastifyInstance, engine: Engine): void {
@@ -11,6 +12,7 @@ export function observeEngine(app: FastifyInstance, engine: Engine): void {
   observeRoutes(app, {
     gather: () => gather(engine, meter),
     notReady: async () => engine.notReady(await engine.reports.tasks()),
+    degraded: () => degradedBy(engine.snapshots.scrub),
     paused: () => engine.steering.paused,
   })
 }
@@ -39,6 +41,7 @@ async function gather(engine: Engine, meter: HttpMeter): Promise<Facts> {
       cpuSeconds: (user + system) / 1e6,
       startedSeconds: env.clock.now() / 1_000 - process.uptime(),
     },
+    scrub: engine.snapshots.scrub,
     disk: { freeBytes: space.free, totalBytes: space.total },
   }
 }

@@ -21,6 +21,7 @@ import {
 import type { IngestRoutesOptions } from './http/index.ts'
 import { isWebSocket, serveRoutes } from './serve/index.ts'
 import type { LiveSnapshot } from './serve/index.ts'
+import { changelogsOf } from './snapshots.ts'
 import { socketName } from './socket.ts'
 
 export interface HttpServer {
@@ -57,6 +58,7 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     reports: () => engine.reports.tasks(),
     pause: (target) => engine.steering.pause(target),
     resume: (target) => engine.steering.resume(target),
+    snapshot: (target) => engine.snapshots.take(changelogsOf(engine.plans, target)),
     now: () => engine.inputs.env.clock.now(),
     overSocket: (request) => local.has(request.socket),
   })

@@ -5,9 +5,11 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { Plan } from '../plan/plan.ts'
-import type { MadeSnapshot } from '../state/snapshot.ts'
+import type { Damage } from '../log/embedded/inspect.ts'
+import type { MadeSnapshot, StandingSnapshot } from '../state/snapshot.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { WorkerReport } from './reports.ts'
+import type { ScrubStatus } from './scrub.ts'
 import type { ErrorJson } from './status.ts'
 
 /** What one user module became in one thread. */
@@ -51,14 +53,32 @@ export type FromLogThread =
 // The snapshot thread.
 
 export interface SnapshotThreadData {
+  readonly dataDir: string
+  /** 0: nothing is read again. */
+  readonly scrubBytesPerSecond: number
+  readonly scrubEveryMs: number
   readonly snapshotDir: string
   readonly logPort: MessagePort
   readonly changelogs: readonly { readonly topic: string; readonly partitions: number }[]
 }
 
-export type ToSnapshotThread = { readonly type: 'close' }
+export type ToSnapshotThread =
+  /** Snapshots of all stores with these changelogs, now. */
+  | { readonly type: 'snapshot'; readonly id: number; readonly changelogs: ReadonlySet<string> }
+  | { readonly type: 'close' }
 
-export type FromSnapshotThread = { readonly type: 'made' } & MadeSnapshot
+export type FromSnapshotThread =
+  | ({ readonly type: 'made' } & MadeSnapshot)
+  | {
+      readonly type: 'standing'
+      readonly id: number
+      readonly snapshots: readonly StandingSnapshot[]
+    }
+  /** It could not make those that it was asked for. */
+  | { readonly type: 'refused'; readonly id: number; readonly error: ErrorJson }
+  | { readonly type: 'scrub'; readonly status: ScrubStatus }
+  /** The scrub found a file damaged that was not known to be. */
+  | { readonly type: 'damage'; readonly damage: Damage }
 
 // Workers.
 

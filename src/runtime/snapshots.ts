@@ -1,9 +1,16 @@
 import { join } from 'node:path'
 import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Env } from '../core/env/env.ts'
+import { MillraceError, reviveError } from '../errors.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { MergedPlan } from '../plan/merge.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { StandingSnapshot } from '../state/snapshot.ts'
+import type { EngineConfig } from './config.ts'
+import { deferred } from './deferred.ts'
+import type { Deferred } from './deferred.ts'
 import type { FromSnapshotThread, SnapshotThreadData, ToSnapshotThread } from './messages.ts'
+import type { ScrubStatus } from './scrub.ts'
 import { cacheDirOf, spawnThread } from './threads.ts'
 
 export function snapshotDirOf(dataDir: string): string {
@@ -12,12 +19,33 @@ export function snapshotDirOf(dataDir: string): string {
 
 const againMs = 30_000
 
+/**
+ * The changelogs of what a name means: a pipeline with the sessions of its producers, a stage, an ingest; all where there
+ * is no name. Throws MR6010 for a name that nothing with state has.
+ */
+export function changelogsOf(plans: readonly Plan[], target?: string): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const { pipeline, stages, ingests } of plans) {
+    const meant = (id: string): boolean =>
+      target === undefined || target === pipeline || target === id
+    for (const { id, stores } of stages)
+      if (meant(id)) for (const { changelog } of stores) found.add(changelog)
+    for (const { id, sessions } of ingests)
+      if (sessions !== undefined && meant(id)) found.add(sessions)
+  }
+  if (found.size > 0 || target === undefined) return found
+  throw new MillraceError('MR6010', `No pipeline or stage with state is called "${target}".`)
+}
+
 /** Edge: keeps the snapshot thread alive. Without it all goes on, only restarts take longer, so a failure waits long. */
 export class Snapshots {
   readonly #env: Env
   readonly #logger: Logger
   readonly #dataDir: string
   readonly #data: () => SnapshotThreadData
+  readonly #asked = new Map<number, Deferred<readonly StandingSnapshot[]>>()
+  #id = 0
+  #scrub: ScrubStatus | undefined
   #thread: Worker | undefined
   #stopping = false
   #cancel = (): void => {}
@@ -25,17 +53,43 @@ export class Snapshots {
   constructor(
     env: Env,
     logger: Logger,
-    dataDir: string,
+    config: EngineConfig,
     merged: MergedPlan,
     attach: () => MessagePort,
   ) {
+    const { dataDir, scrubBytesPerSecond, scrubEveryMs } = config
     this.#env = env
     this.#logger = logger
     this.#dataDir = dataDir
     const changelogs = merged.topics
       .filter(({ role }) => role === 'changelog')
       .map(({ name, partitions }) => ({ topic: name, partitions }))
-    this.#data = () => ({ snapshotDir: snapshotDirOf(dataDir), logPort: attach(), changelogs })
+    this.#data = () => ({
+      dataDir,
+      scrubBytesPerSecond,
+      scrubEveryMs,
+      snapshotDir: snapshotDirOf(dataDir),
+      logPort: attach(),
+      changelogs,
+    })
+  }
+
+  /** How reading again what is there stands; undefined before it has begun, or where it is turned off. */
+  get scrub(): ScrubStatus | undefined {
+    return this.#scrub
+  }
+
+  /** Snapshots of all stores with these changelogs, as they stand when this resolves. Rejects with why there are none. */
+  take(changelogs: ReadonlySet<string>): Promise<readonly StandingSnapshot[]> {
+    if (this.#thread === undefined) return Promise.reject(notUp())
+    const asked = deferred<readonly StandingSnapshot[]>()
+    this.#asked.set(this.#id, asked)
+    this.#thread.postMessage({
+      type: 'snapshot',
+      id: this.#id++,
+      changelogs,
+    } satisfies ToSnapshotThread)
+    return asked.promise
   }
 
   start(): void {
@@ -47,17 +101,34 @@ export class Snapshots {
       cacheDir: cacheDirOf(this.#dataDir),
     })
     this.#thread = thread
-    thread.on('message', (message: FromSnapshotThread) => {
-      const { changelog, partition, lsn, bytes, entries } = message
-      this.#logger.debug({ changelog, partition, lsn, bytes, entries }, 'Made a snapshot.')
-    })
+    thread.on('message', (message: FromSnapshotThread) => this.#received(message))
     thread.on('error', (error: Error) =>
       this.#logger.error({ error: error.message }, 'Making snapshots failed.'),
     )
     thread.on('exit', () => {
       this.#thread = undefined
+      for (const asked of this.#asked.values()) asked.reject(notUp())
+      this.#asked.clear()
       if (!this.#stopping) this.#cancel = this.#env.timers.after(againMs, () => this.start())
     })
+  }
+
+  #received(message: FromSnapshotThread): void {
+    if (message.type === 'made') {
+      const { changelog, partition, lsn, bytes, entries } = message
+      this.#logger.debug({ changelog, partition, lsn, bytes, entries }, 'Made a snapshot.')
+    } else if (message.type === 'scrub') {
+      this.#scrub = message.status
+    } else if (message.type === 'damage') {
+      const { file, offset, lsn, what } = message.damage
+      const error = new MillraceError('MR2021', `${this.#dataDir}/${file}: ${what}`)
+      this.#logger.error({ code: error.code, file, offset, lsn }, error.message)
+    } else {
+      const asked = this.#asked.get(message.id)
+      this.#asked.delete(message.id)
+      if (message.type === 'standing') asked?.resolve(message.snapshots)
+      else asked?.reject(reviveError(message.error))
+    }
   }
 
   async stop(): Promise<void> {
@@ -72,4 +143,8 @@ export class Snapshots {
     await gone
     cancel()
   }
+}
+
+function notUp(): MillraceError {
+  return new MillraceError('MR6004', 'The thread that makes snapshots is not up at the moment.')
 }

@@ -1,4 +1,5 @@
 import type { TaskReport } from '../process/runner.ts'
+import type { ScrubStatus } from './scrub.ts'
 import type { PipelineStatus, WorkerStatus } from './status.ts'
 
 /** What keeps an engine from being ready, one sentence each. */
@@ -28,4 +29,11 @@ export function notReadyReasons(
     }
   }
   return reasons
+}
+
+/** What the scrub found damaged, one sentence each. */
+export function degradedBy(scrub: ScrubStatus | undefined): string[] {
+  return (scrub?.damaged ?? []).map(
+    ({ file, what }) => `MR2021: ${file}: ${what} See \`millrace verify\`.`,
+  )
 }

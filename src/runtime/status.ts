@@ -1,4 +1,5 @@
 import type { MillraceError } from '../errors.ts'
+import type { ScrubStatus } from './scrub.ts'
 
 /** An error as it crosses a thread or a socket. */
 export type ErrorJson = ReturnType<MillraceError['toJSON']>
@@ -17,6 +18,8 @@ export interface EngineStatus {
   readonly workers: readonly WorkerStatus[]
   /** Tasks that an operator paused, by their ids; a restart does not change it. */
   readonly paused: readonly string[]
+  /** How reading again what was written long ago stands; null before it begins, or where it is turned off. */
+  readonly scrub: ScrubStatus | null
   /** What keeps it from being ready, for people; empty when it is. */
   readonly notReady: readonly string[]
 }

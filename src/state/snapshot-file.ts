@@ -13,8 +13,8 @@ import { ChangelogReader, ChangelogWriter } from './changelog.ts'
 
 const MAGIC = 0x4e53524d
 const VERSION = 1
-const HEADER = 64
-const CHUNK_HEADER = 16
+export const HEADER = 64
+export const CHUNK_HEADER = 16
 const chunkBytes = 1024 * 1024
 /** No chunk is larger: one entry has a bounded key and value. */
 const largestChunk = 64 * 1024 * 1024

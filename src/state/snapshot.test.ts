@@ -280,6 +280,31 @@ describe('snapshots', () => {
     maker.close()
   })
 
+  test('the maker brings all stores up to where they end when it is asked to, and says how they stand', async () => {
+    const world = await new World().open()
+    const changelogs = [{ topic: changelog, partitions: 2 }]
+    const maker = await SnapshotMaker.open(world.env, world.log, dir, changelogs, 100)
+    const wanted = new Set([changelog])
+    const empty = { changelog, lsn: undefined, entries: 0, bytes: 0, ms: 0 }
+    expect(await maker.now(wanted)).toEqual([
+      { ...empty, partition: 0 },
+      { ...empty, partition: 1 },
+    ])
+    // More than one snapshot takes in.
+    for (let i = 0; i < 60; i++) await world.commit([[`key ${i % 7}`, i]])
+    expect(await maker.now(new Set(['another']))).toEqual([])
+    const [first] = await maker.now(wanted)
+    expect(first).toMatchObject({ changelog, partition: 0, entries: 7 })
+    const [end] = await world.log.topics.offsets(changelog)
+    expect(await world.restored()).toEqual({ contents: contentsOf(world.store), from: end!.next })
+    expect(await maker.round()).toEqual([])
+    // Nothing is made twice.
+    const files = world.files()
+    expect((await maker.now(wanted))[0]).toEqual({ ...first, ms: 0 })
+    expect(world.files()).toEqual(files)
+    maker.close()
+  })
+
   test('a maker that begins with a snapshot keeps no file open', async () => {
     const world = await new World().open()
     await world.commit([['a', 1]])

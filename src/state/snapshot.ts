@@ -39,6 +39,16 @@ export interface MadeSnapshot extends SnapshotPlace {
   readonly changelogBytes: number
 }
 
+/** The newest snapshot of a store after somebody asked for one. */
+export interface StandingSnapshot extends SnapshotPlace {
+  /** The commit it reaches to; undefined where the store has never held anything, and needs none. */
+  readonly lsn: number | undefined
+  readonly entries: number
+  readonly bytes: number
+  /** What making it took; 0 where it was there already. */
+  readonly ms: number
+}
+
 /**
  * Fills a store from the newest snapshot that is whole. Returns the offset at which its changelog goes on. `end`: where the
  * changelog ends; a snapshot beyond it is of another log, and passed over.
@@ -172,6 +182,39 @@ export class SnapshotMaker {
       }
     }
     return made
+  }
+
+  /** Brings the snapshots of these changelogs to where they end now. Throws DiskError, MR4011 or what the log throws. */
+  async now(changelogs: ReadonlySet<string>): Promise<readonly StandingSnapshot[]> {
+    this.#measure()
+    const standing: StandingSnapshot[] = []
+    for (const entry of this.#since.values())
+      if (changelogs.has(entry.place.changelog)) standing.push(await this.#bringUp(entry))
+    return standing
+  }
+
+  async #bringUp(entry: Since): Promise<StandingSnapshot> {
+    const { place } = entry
+    const { clock, disk } = this.#env
+    const began = clock.monotonic()
+    const end = (await this.#log.topics.offsets(place.changelog))[place.partition]?.next ?? 0
+    let made: MadeSnapshot | undefined
+    // One snapshot takes in so much changelog and no more, and what comes meanwhile is not waited for.
+    while (made === undefined || made.offset < end) {
+      const next = await this.#make(place)
+      if (next === undefined) break
+      made = next
+      entry.bytes = Math.max(0, entry.bytes - made.changelogBytes)
+      entry.snapshot = made.bytes
+    }
+    if (made !== undefined) {
+      const { lsn, entries, bytes } = made
+      return { ...place, lsn, entries, bytes, ms: clock.monotonic() - began }
+    }
+    const there = newestWhole(disk, this.#dir, place, end)
+    there?.file.close()
+    const { lsn, entries = 0, bytes = 0 } = there?.header ?? {}
+    return { ...place, lsn, entries, bytes, ms: 0 }
   }
 
   async #make({ changelog, partition }: SnapshotPlace): Promise<MadeSnapshot | undefined> {

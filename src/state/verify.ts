@@ -1,7 +1,7 @@
 /** Looks at the snapshots of all stores without changing anything. */
 import { DiskError } from '../core/env/env.ts'
 import type { Disk, DiskFile } from '../core/env/env.ts'
-import { readChunks, readHeader } from './snapshot-file.ts'
+import { CHUNK_HEADER, HEADER, readChunks, readHeader } from './snapshot-file.ts'
 import type { SnapshotPlace } from './snapshot-file.ts'
 
 export interface SnapshotSeen extends SnapshotPlace {
@@ -14,14 +14,37 @@ export interface SnapshotSeen extends SnapshotPlace {
 
 /** Every snapshot below `dir`, one step per file; those that are gone meanwhile are left out. */
 export function* verifySnapshots(disk: Disk, dir: string): Generator<SnapshotSeen> {
-  for (const { changelog, partition, name } of snapshotFiles(disk, dir)) {
-    const file = `${changelog}/${partition}/${name}`
-    const seen = lookAt(disk, `${dir}/${file}`, { changelog, partition })
-    if (seen !== undefined) yield { changelog, partition, file, ...seen }
+  for (const file of snapshotFiles(disk, dir)) {
+    const look = lookAtSnapshot(disk, dir, file)
+    let step = look.next()
+    while (step.done !== true) step = look.next()
+    if (step.value !== undefined) yield step.value
   }
 }
 
-interface SnapshotFile extends SnapshotPlace {
+/** Reads one snapshot to its end; every step says how many bytes it read. Undefined where the file is gone. */
+export function* lookAtSnapshot(
+  disk: Disk,
+  dir: string,
+  { changelog, partition, name }: SnapshotFile,
+): Generator<number, SnapshotSeen | undefined> {
+  const within = `${changelog}/${partition}/${name}`
+  let file: DiskFile
+  try {
+    file = disk.open(`${dir}/${within}`, 'read')
+  } catch (error) {
+    if (error instanceof DiskError && error.code === 'ENOENT') return undefined
+    throw error
+  }
+  try {
+    const offset = yield* offsetOf(file, { changelog, partition })
+    return { changelog, partition, file: within, bytes: file.size(), offset }
+  } finally {
+    file.close()
+  }
+}
+
+export interface SnapshotFile extends SnapshotPlace {
   readonly name: string
 }
 
@@ -47,30 +70,15 @@ function foldersIn(disk: Disk, path: string): string[] {
     .map(({ name }) => name)
 }
 
-function lookAt(
-  disk: Disk,
-  path: string,
-  place: SnapshotPlace,
-): { readonly bytes: number; readonly offset: number | undefined } | undefined {
-  let file: DiskFile
-  try {
-    file = disk.open(path, 'read')
-  } catch (error) {
-    if (error instanceof DiskError && error.code === 'ENOENT') return undefined
-    throw error
-  }
-  try {
-    return { bytes: file.size(), offset: offsetOf(file, place) }
-  } finally {
-    file.close()
-  }
-}
-
-function offsetOf(file: DiskFile, place: SnapshotPlace): number | undefined {
+function* offsetOf(file: DiskFile, place: SnapshotPlace): Generator<number, number | undefined> {
   try {
     const header = readHeader(file, place)
     if (header === undefined) return undefined
-    for (const chunk of readChunks(file, header)) if (chunk === undefined) return undefined
+    yield HEADER
+    for (const chunk of readChunks(file, header)) {
+      if (chunk === undefined) return undefined
+      yield CHUNK_HEADER + chunk.length
+    }
     return header.offset
   } catch (error) {
     if (!(error instanceof DiskError)) throw error

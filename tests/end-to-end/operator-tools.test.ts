@@ -1,5 +1,5 @@
-import { execFile } from 'node:child_process'
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
@@ -114,6 +114,127 @@ describe('tools for the data directory', { timeout: 120_000 }, () => {
       (sum) => sum >= 500,
     )
     expect(counted).toBe(500)
+  })
+
+  it('take snapshots now, of what is named, so that a start has nothing to read', async () => {
+    await using place = new Place()
+    const url = place.pipeline(
+      'shop',
+      `const events = p.stream('in', { schema: Type.Object({ n: Type.Number(), kind: Type.String(), at: Type.String() }), key: 'kind', time: 'at', partitions: 2 })
+       events.window(tumbling('1h')).aggregate('per_hour', { count: count() }).to(p.topic('counts', { partitions: 1 }))`,
+    )
+    const data = join(place.directory, 'data')
+    const nobody = await millrace(place, 'snapshot', '--data-dir', data, '--json')
+    expect(nobody).toMatchObject({
+      code: 4,
+      out: '',
+      err: expect.stringContaining('MR6003') as string,
+    })
+    const engine = await place.start(url, { workers: 1 })
+    await engine.ready
+    await engine.produce('in', numbers(0, 300))
+    const unknown = await millrace(place, 'snapshot', 'nothing', '--data-dir', data)
+    expect(unknown).toMatchObject({ code: 3, err: expect.stringContaining('MR6010') as string })
+
+    interface Row {
+      readonly changelog: string
+      readonly partition: number
+      readonly lsn?: number
+      readonly entries: number
+      readonly bytes: number
+    }
+    const taken = async (...target: readonly string[]): Promise<Row[]> => {
+      // The thread for snapshots is started last.
+      const { out } = await until(
+        () => millrace(place, 'snapshot', ...target, '--data-dir', data, '--json'),
+        ({ err }) => !err.includes('MR6004'),
+      )
+      return JSON.parse(out) as Row[]
+    }
+    const rows = await until(
+      () => taken('shop/in'),
+      (found) =>
+        found
+          .filter(({ changelog }) => changelog === 'shop.in.per_hour.changelog')
+          .reduce((sum, { entries }) => sum + entries, 0) === 3,
+    )
+    for (const { changelog, partition, lsn, bytes } of rows) {
+      if (lsn === undefined) continue
+      const path = join(data, 'state', changelog, String(partition), `${lsn}.snap`)
+      expect(readFileSync(path).length).toBe(bytes)
+    }
+    expect((await taken()).length).toBeGreaterThan(rows.length)
+    const shown = await millrace(place, 'snapshot', 'shop', '--data-dir', data)
+    expect(shown.out).toMatch(/^STORE +PARTITION +COMMIT +KEYS +BYTES +MILLISECONDS\n/)
+    const status = await millrace(place, 'status', '--data-dir', data)
+    expect(status.out).toMatch(/ is ready at http.*\nPipeline shop: running\.\nWorker 0: running/)
+    await engine.stop()
+  })
+
+  it('find what has rotted while the engine runs, and say it once', async () => {
+    await using place = new Place()
+    const url = place.pipeline(
+      'shop',
+      `const events = p.stream('in', { schema: Type.Object({ n: Type.Number(), kind: Type.String(), at: Type.String() }), key: 'kind', time: 'at', partitions: 1 })
+       events.window(tumbling('1h')).aggregate('per_hour', { count: count() }).to(p.topic('counts', { partitions: 1 }))`,
+    )
+    const data = join(place.directory, 'data')
+    // Else the next engine would wait until a day has passed.
+    const first = await place.start(url, { workers: 1, scrubBytesPerSecond: 0 })
+    await first.ready
+    await first.produce('in', numbers(0, 100))
+    await until(
+      () => millrace(place, 'snapshot', '--data-dir', data),
+      ({ code, out }) => code === 0 && out.includes('per_hour'),
+    )
+    await first.stop()
+    const folder = join(data, 'state', 'shop.in.per_hour.changelog', '0')
+    const snapshot = join(folder, readdirSync(folder)[0]!)
+    const bytes = readFileSync(snapshot)
+    bytes[100]! ^= 1
+    writeFileSync(snapshot, bytes)
+
+    // A process of its own, for what it logs.
+    renameSync(data, join(place.directory, '.millrace'))
+    const child = spawn(
+      process.execPath,
+      [
+        main,
+        'run',
+        fileURLToPath(url),
+        '--port',
+        '0',
+        '--workers',
+        '1',
+        '--log-level',
+        'warn',
+        '--json',
+      ],
+      { cwd: place.directory, env: { ...process.env, NODE_OPTIONS: '' } },
+    )
+    place.children.push(child)
+    let [out, err] = ['', '']
+    child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()))
+    await until(
+      () => Promise.resolve(err),
+      (text) => text.includes('MR2021'),
+    )
+    const line = JSON.parse(err.split('\n').find((text) => text.includes('MR2021'))!) as object
+    expect(line).toMatchObject({ code: 'MR2021', offset: 64, lsn: expect.any(Number) as number })
+    const { url: base } = JSON.parse(out) as { url: string }
+    const get = async (path: string) => (await fetch(`${base}${path}`)).text()
+    const ready = await until(
+      () => get('/readyz'),
+      (text) => text.includes('MR2021'),
+    )
+    expect(JSON.parse(ready)).toMatchObject({ ready: true, reasons: [] })
+    expect(await get('/metrics')).toContain('millrace_scrub_damaged_files 1\n')
+    const status = await millrace(place, 'status')
+    expect(status.out).toMatch(
+      /DAMAGED: state\/shop\.in\.per_hour\.changelog\/0\/\d+\.snap, byte 64, commit \d+/,
+    )
+    expect(err.split('\n').filter((text) => text.includes('MR2021'))).toHaveLength(1)
   })
 
   it('find damage, say what it costs, and save the rest', async () => {

@@ -11,13 +11,15 @@ const onFile =
 const elsewhere = [
   'src/runtime/engine.ts',
   'src/runtime/facts.ts',
-  // What an operator runs on a directory: it reads, or writes a new one that counts only when it is complete.
+  // What an operator runs on a directory, and the scrub: they read, or write a new one that counts only when complete.
   'src/cli/',
   'src/state/verify.ts',
   'src/log/embedded/copy.ts',
   'src/log/embedded/dump.ts',
   'src/log/embedded/inspect.ts',
   'src/log/embedded/salvage.ts',
+  'src/log/embedded/scrub.ts',
+  'src/runtime/scrub.ts',
   'src/log/embedded/verify.ts',
   'src/log/embedded/walk.ts',
 ]

@@ -8,7 +8,7 @@ import { MillraceError, reviveError } from '../../errors.ts'
 import { cacheDirOf } from '../../runtime/threads.ts'
 import type { Engine } from '../../runtime/start.ts'
 import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
-import { duration, fileUrl, wholeNumber } from '../arguments.ts'
+import { duration, fileUrl, size, wholeNumber } from '../arguments.ts'
 import type { Surroundings } from '../program.ts'
 
 const { after } = realTimers()
@@ -79,6 +79,16 @@ function engineCommand(root: Command, name: string, about: string) {
       wholeNumber(32),
     )
     .option(
+      '--scrub-rate <bytes>',
+      'what was written long ago is read again in search of damage, so much a second, 0 for never (default: 8MB)',
+      size,
+    )
+    .option(
+      '--scrub-every <time>',
+      'so long after the end of one such pass the next begins (default: 1d)',
+      duration,
+    )
+    .option(
       '--log-level <level>',
       `debug, info, warn, error or silent (default: ${name === 'dev' ? 'debug' : 'info'})`,
     )
@@ -94,12 +104,14 @@ interface Flags {
   readonly commitInterval?: number | undefined
   readonly watchdog?: number | undefined
   readonly workerMemory?: number | undefined
+  readonly scrubRate?: number | undefined
+  readonly scrubEvery?: number | undefined
   readonly logLevel?: string | undefined
 }
 
 function engineOptions(flags: Flags): EngineOptions {
   const { dataDir, port, host, allowOrigin, workers, commitInterval } = flags
-  const { watchdog, workerMemory, logLevel } = flags
+  const { watchdog, workerMemory, scrubRate, scrubEvery, logLevel } = flags
   return {
     dataDir,
     port,
@@ -109,6 +121,8 @@ function engineOptions(flags: Flags): EngineOptions {
     ...(commitInterval === undefined ? {} : { commitIntervalMs: commitInterval }),
     ...(watchdog === undefined ? {} : { watchdogMs: watchdog }),
     ...(workerMemory === undefined ? {} : { workerMemoryMb: workerMemory }),
+    ...(scrubRate === undefined ? {} : { scrubBytesPerSecond: scrubRate }),
+    ...(scrubEvery === undefined ? {} : { scrubEveryMs: scrubEvery }),
     // Checked with the other options, where the message names what it may be.
     ...(logLevel === undefined ? {} : { logLevel: logLevel as LogLevel }),
   }

@@ -1,5 +1,9 @@
 /** What verification says of a log. */
 import type { PartitionOffsets } from '../log.ts'
+import { sectionKinds } from './format.ts'
+import type { Found, FoundSection, Unit } from './walk.ts'
+
+type Flaw = Extract<Found, { found: 'flaw' }>
 
 /** Records that were acknowledged and cannot be read any more: offsets `from` up to below `to`. */
 export interface Lost {
@@ -7,6 +11,16 @@ export interface Lost {
   readonly partition: number
   readonly from: number
   readonly to: number
+}
+
+/** Damage of a file, and what is damaged there. */
+export interface Damage {
+  /** Within the directory. */
+  readonly file: string
+  readonly offset: number
+  readonly lsn: number
+  /** As a sentence. */
+  readonly what: string
 }
 
 export interface Finding {
@@ -45,6 +59,33 @@ export interface Progress {
   readonly file: string
   readonly done: number
   readonly total: number
+}
+
+export function headerDamage(unit: Unit, why: string): Damage {
+  const what = `The header of the file has a flaw: ${why}.`
+  return { file: `log/${unit.name}`, offset: 0, lsn: unit.id.baseLsn, what }
+}
+
+export function flawDamage(unit: Unit, { at, to, lsn, toLsn, why }: Flaw): Damage {
+  const last = toLsn === undefined ? '' : lsn === toLsn - 1 ? '' : ` to ${toLsn - 1}`
+  const what = `Bytes ${at} to ${to}, where commit ${lsn}${last} must be, are damaged: ${why}.`
+  return { file: `log/${unit.name}`, offset: at, lsn, what }
+}
+
+export function sectionDamage(unit: Unit, { section }: FoundSection, why: string): Damage {
+  const { kind, baseOffset, nextOffset, at, lsn } = section
+  const damaged =
+    kind <= sectionKinds.state
+      ? `A block of ${nextOffset - baseOffset} offsets in commit ${lsn} is damaged`
+      : `The ${nameOf(kind)} in commit ${lsn} are damaged`
+  return { file: `log/${unit.name}`, offset: at, lsn, what: `${damaged}: ${why}.` }
+}
+
+function nameOf(kind: number): string {
+  if (kind === sectionKinds.positions) return 'positions'
+  return kind === sectionKinds.changes
+    ? 'changes of topics and writers'
+    : 'contents of a checkpoint'
 }
 
 /** Whether anything is damaged that costs data or keeps the engine from starting. */

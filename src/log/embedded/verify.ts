@@ -18,6 +18,7 @@ import {
 import type { FrameHead, Mark, Super } from './format.ts'
 import { decodeChanges, decodePositions } from './payloads.ts'
 import { offsetsOf } from './queries.ts'
+import { flawDamage, headerDamage, sectionDamage } from './report.ts'
 import type { Finding, LogReport, Progress } from './report.ts'
 import { isLive } from './retention.ts'
 import { isMissing } from './segments.ts'
@@ -173,10 +174,7 @@ class Verifier {
     if (unit.header.result === 'bad') {
       this.#add({
         grade: 'damage',
-        file,
-        offset: 0,
-        lsn: unit.id.baseLsn,
-        what: `The header of the file has a flaw: ${unit.header.why}.`,
+        ...headerDamage(unit, unit.header.why),
         means:
           'What is behind it may be sound, but the engine does not start with it. `millrace salvage` takes what is readable into a new directory.',
       })
@@ -188,10 +186,10 @@ class Verifier {
     for (; step.done !== true; step = walk.next()) {
       const found = step.value
       if (found.found === 'flaw') {
-        this.#foundFlaw(file, found)
+        this.#foundFlaw(unit, found)
         flawed = true
       } else {
-        sections += this.#commit(file, found)
+        sections += this.#commit(unit, found)
       }
       yield { file, done: done + found.at, total }
     }
@@ -217,8 +215,8 @@ class Verifier {
     return twin !== undefined && (this.#isMarked(twin) || twin.size > unit.size)
   }
 
-  #commit(file: string, found: Extract<Found, { found: 'commit' }>): number {
-    const { lsn, head, sections } = found
+  #commit(unit: Unit, found: Extract<Found, { found: 'commit' }>): number {
+    const { head, sections } = found
     if (head !== undefined) this.#commits++
     let readable = 0
     for (const one of sections) {
@@ -227,14 +225,9 @@ class Verifier {
         readable++
         this.#offsets(one)
       }
-      if (one.bytes === undefined) this.#badSection(file, lsn, one, one.why ?? 'not readable')
+      if (one.bytes === undefined) this.#badSection(unit, one, one.why ?? 'not readable')
       else if (!this.#decodes(kind, one.bytes))
-        this.#badSection(
-          file,
-          lsn,
-          one,
-          'its bytes match their hash, but this build cannot read them',
-        )
+        this.#badSection(unit, one, 'its bytes match their hash, but this build cannot read them')
       else if (kind === sectionKinds.records) this.#records += one.section.count
       if (one.bytes !== undefined && kind === sectionKinds.checkpoint)
         this.#walked = LogState.fromCheckpoint(one.bytes) ?? this.#walked
@@ -279,45 +272,26 @@ class Verifier {
     this.#next.set(place, { offset, flaws: this.#flaws })
   }
 
-  #badSection(file: string, lsn: number, { section }: FoundSection, why: string): void {
-    const { kind, baseOffset, nextOffset } = section
-    const place = placeOf(section.topic, section.partition)
+  #badSection(unit: Unit, one: FoundSection, why: string): void {
+    const { kind, topic, partition, baseOffset, nextOffset, lsn } = one.section
+    const damage = sectionDamage(unit, one, why)
     if (kind <= sectionKinds.state) {
-      const finding = this.#add({
-        grade: 'damage',
-        file,
-        offset: section.at,
-        lsn,
-        what: `A block of ${nextOffset - baseOffset} offsets in commit ${lsn} is damaged: ${why}.`,
-        means: '',
-      })
-      this.#lose(finding, place, baseOffset, nextOffset)
+      const finding = this.#add({ grade: 'damage', ...damage, means: '' })
+      this.#lose(finding, placeOf(topic, partition), baseOffset, nextOffset)
       return
     }
     const held = lsn < (this.#super?.checkpointLsn ?? 0)
     this.#add({
       grade: held ? 'harmless' : 'damage',
-      file,
-      offset: section.at,
-      lsn,
-      what: `The ${nameOf(kind)} in commit ${lsn} are damaged: ${why}.`,
+      ...damage,
       means: held
         ? 'A later checkpoint holds what they said, so nothing is lost.'
         : 'Without them positions and topics are not known, and the engine does not start. `millrace salvage` goes back to what is known before them.',
     })
   }
 
-  #foundFlaw(file: string, found: Extract<Found, { found: 'flaw' }>): void {
-    const { at, to, lsn, toLsn, why } = found
-    const last = toLsn === undefined ? '' : lsn === toLsn - 1 ? '' : ` to ${toLsn - 1}`
-    this.#flaw = this.#add({
-      grade: 'damage',
-      file,
-      offset: at,
-      lsn,
-      what: `Bytes ${at} to ${to}, where commit ${lsn}${last} must be, are damaged: ${why}.`,
-      means: '',
-    })
+  #foundFlaw(unit: Unit, found: Extract<Found, { found: 'flaw' }>): void {
+    this.#flaw = this.#add({ grade: 'damage', ...flawDamage(unit, found), means: '' })
     this.#flaws++
   }
 
@@ -442,13 +416,6 @@ const LOST =
   'These records were accepted and cannot be read from this directory any more. A reader stops there (MR2005) and skips nothing. Put back a backup with `millrace restore`, or take everything else out with `millrace salvage`.'
 const UNKNOWN =
   'No record that can still be read is known to be in it. `millrace salvage` writes a directory without the damage.'
-
-function nameOf(kind: number): string {
-  if (kind === sectionKinds.positions) return 'positions'
-  return kind === sectionKinds.changes
-    ? 'changes of topics and writers'
-    : 'contents of a checkpoint'
-}
 
 /** An LSN that is in the unit if any is: of a segment the first, as only its frames say where it ends. */
 const lastOf = ({ id }: Unit): number => (id.toLsn === undefined ? id.baseLsn : id.toLsn - 1)

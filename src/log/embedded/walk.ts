@@ -72,12 +72,17 @@ export function listUnits(disk: ReadableDisk, directory: string): Unit[] {
     const id = parseFileName(name)
     if (id === undefined) continue
     const path = `${directory}/log/${name}`
-    const { size } = disk.stat(path)
-    const page = bytesAt(disk, path, 0, SEGMENT_HEADER)
-    const kind = id.toLsn === undefined ? 'segment' : 'archive'
-    const header: SegmentHeader | Bad =
-      typeof page === 'string' ? { result: 'bad', why: page } : decodeSegmentHeader(page, kind)
-    units.push({ id, name, path, size, header })
+    try {
+      const { size } = disk.stat(path)
+      const page = bytesAt(disk, path, 0, SEGMENT_HEADER)
+      const kind = id.toLsn === undefined ? 'segment' : 'archive'
+      const header: SegmentHeader | Bad =
+        typeof page === 'string' ? { result: 'bad', why: page } : decodeSegmentHeader(page, kind)
+      units.push({ id, name, path, size, header })
+    } catch (error) {
+      // An engine that runs removed it between the listing and the look.
+      if (!(error instanceof DiskError) || error.code !== 'ENOENT') throw error
+    }
   }
   return units.toSorted((a, b) => a.id.baseLsn - b.id.baseLsn)
 }

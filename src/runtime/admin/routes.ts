@@ -4,6 +4,7 @@ import { limits } from '../../limits.ts'
 import type { TopicSpec, Writer } from '../../log/log.ts'
 import type { Plan } from '../../plan/plan.ts'
 import type { TaskReport } from '../../process/runner.ts'
+import type { StandingSnapshot } from '../../state/snapshot.ts'
 import type { EngineStatus } from '../status.ts'
 import type { Steered } from '../steering.ts'
 import { refusalOf } from './guard.ts'
@@ -30,6 +31,8 @@ export interface AdminContext extends Reading {
   /** The target is a task's id, or that of a stage, sink, ingest or pipeline for all its tasks. */
   readonly pause: (target: string) => Steered
   readonly resume: (target: string) => Promise<Steered>
+  /** Snapshots of what the target means, all without one, as they stand when this resolves. */
+  readonly snapshot: (target?: string) => Promise<readonly StandingSnapshot[]>
   /** Wall clock, milliseconds. */
   readonly now: () => number
   readonly overSocket: (request: FastifyRequest) => boolean
@@ -60,6 +63,12 @@ export function adminRoutes(app: FastifyInstance, context: AdminContext): void {
       return context[action](textIn(bodyOf(request), 'target'))
     })
   }
+  app.post('/admin/snapshot', async (request) => {
+    guard(request)
+    const body = bodyOf(request)
+    const target = body['target'] === undefined ? undefined : textIn(body, 'target')
+    return { snapshots: await context.snapshot(target) }
+  })
   topicRoutes(app, context, guard)
   letterRoutes(app, context, guard)
 }
