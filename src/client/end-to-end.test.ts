@@ -45,7 +45,11 @@ test('events of a producer are durable when it is told so', async () => {
   const app = fastify()
   ingestRoutes(app, {
     env,
-    gateway: { topics: () => ['events'], submit: (_topic, request) => runner.submit(0, request) },
+    gateway: {
+      topics: () => ['events'],
+      refusal: () => undefined,
+      submit: (_topic, request) => runner.submit(0, request),
+    },
     paths: [],
   })
   await app.listen({ host: '127.0.0.1', port: 0 })

@@ -46,6 +46,7 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
     env: engine.inputs.env,
     gateway: {
       topics: () => topics,
+      refusal: (topic, producer) => engine.ingest.refusal(`ingest/${topic}`, producer),
       submit: (topic, request) => engine.ingest.submit(`ingest/${topic}`, request),
     },
     paths,

@@ -15,11 +15,15 @@ const share = (partitions: number[]) => ({
 
 function setUp(takes = true): { router: IngestRouter; sent: (Ingest & { slot: number })[] } {
   const sent: (Ingest & { slot: number })[] = []
-  const router = new IngestRouter([[share([0, 2])], [share([1, 3])]], (slot, message, transfer) => {
-    // What a thread would do: the memory moves.
-    if (takes) sent.push({ slot, ...(structuredClone(message, { transfer }) as Ingest) })
-    return takes
-  })
+  const router = new IngestRouter(
+    () => 0,
+    [[share([0, 2])], [share([1, 3])]],
+    (slot, message, transfer) => {
+      // What a thread would do: the memory moves.
+      if (takes) sent.push({ slot, ...(structuredClone(message, { transfer }) as Ingest) })
+      return takes
+    },
+  )
   return { router, sent }
 }
 
@@ -69,6 +73,26 @@ describe('IngestRouter', () => {
     router.answered(sent[0]!.id, { status: 200, body: new Uint8Array(0) })
     void me(half)
     expect(sent).toHaveLength(3)
+  })
+
+  it('refuses for the worker for which too many wait, until it has answered or is gone', async () => {
+    const { router, sent } = setUp()
+    const me = { id: 'me', epoch: 0, sequence: 0 }
+    const submit = (): Promise<IngestAnswer> =>
+      router.submit('ingest/t', request(new Uint8Array(8), 'me'))
+    expect(router.refusal('ingest/t', me)).toBeUndefined()
+    while (router.refusal('ingest/t', me) === undefined) void submit()
+    const slot = sent[0]!.slot
+    expect(router.refusal('ingest/t', me)?.code).toBe('MR1039')
+    expect(await submit()).toMatchObject({ status: 429, retryAfterSeconds: 1 })
+    const other = [0, 1].map(() => {
+      const refusal = router.refusal('ingest/t', undefined)
+      void router.submit('ingest/t', request(new Uint8Array(8)))
+      return refusal?.code
+    })
+    expect(other.toSorted()).toEqual(['MR1039', undefined])
+    router.lost(slot)
+    expect(router.refusal('ingest/t', me)).toBeUndefined()
   })
 
   it('takes only the body along, not the buffer it is a view of', () => {

@@ -2,7 +2,13 @@ import { murmur2 } from '../core/hash.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { errorAnswer, refusalAnswer } from '../process/ingest-request.ts'
-import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
+import type {
+  IngestAnswer,
+  IngestRequest,
+  ProducerRef,
+  Refusal,
+} from '../process/ingest-request.ts'
+import { Admission } from './admission.ts'
 import type { Assignment } from './assignment.ts'
 import type { ToWorker } from './messages.ts'
 
@@ -25,15 +31,20 @@ export class IngestRouter {
   readonly #pending = new Map<number, Pending>()
   /** Bytes handed to each slot without an answer: what a worker that is held up could pile up. */
   readonly #bytes: number[]
+  readonly #admissions: readonly Admission[]
   #nextId = 0
   #nextBucket = 0
 
+  /** `now` never goes back, milliseconds. */
   constructor(
+    now: () => number,
     assignment: Assignment,
     post: (slot: number, message: ToWorker, transfer: ArrayBuffer[]) => boolean,
   ) {
     this.#post = post
     this.#bytes = assignment.map(() => 0)
+    const admission = { waitMs: limits.ingestWaitMs, least: limits.ingestWaiting }
+    this.#admissions = assignment.map(() => new Admission(now, admission))
     for (const [slot, shares] of assignment.entries()) {
       for (const { kind, id, partitions } of shares) {
         if (kind !== 'ingest') continue
@@ -44,14 +55,19 @@ export class IngestRouter {
     }
   }
 
+  /** Why a request would not be taken now, whatever is in it: asked before its body is read. */
+  refusal(ingest: string, producer: ProducerRef | undefined): Refusal | undefined {
+    const slots = this.#buckets.get(ingest) ?? []
+    const slot = slots[this.#bucketOf(producer, slots.length)]
+    return slot === undefined ? undefined : this.#tooMany(slot)
+  }
+
   /** Owns the body from here on. Never rejects: what goes wrong is an answer too. */
   submit(ingest: string, request: IngestRequest): Promise<IngestAnswer> {
     const slots = this.#buckets.get(ingest) ?? []
     const { producer, body } = request
-    const bucket =
-      (producer === undefined
-        ? this.#nextBucket++
-        : murmur2(encoder.encode(producer.id)) & 0x7fffffff) % slots.length
+    const bucket = this.#bucketOf(producer, slots.length)
+    if (producer === undefined) this.#nextBucket++
     const slot = slots[bucket]
     if (slot === undefined)
       return Promise.resolve(
@@ -60,6 +76,8 @@ export class IngestRouter {
           `No running pipeline takes events for "${ingest.slice('ingest/'.length)}".`,
         ),
       )
+    const tooMany = this.#tooMany(slot)
+    if (tooMany !== undefined) return Promise.resolve(refusalAnswer(tooMany.code, tooMany.what))
     const waiting = this.#bytes[slot] ?? 0
     if (waiting > 0 && waiting + body.length > limits.ingestQueueBytes) {
       const what = `${waiting} bytes of events wait for worker ${slot}; at most ${limits.ingestQueueBytes} may.`
@@ -82,23 +100,42 @@ export class IngestRouter {
       )
     }
     this.#bytes[slot] = waiting + length
+    this.#admissions[slot]?.begin()
     return new Promise((resolve) => this.#pending.set(id, { slot, bytes: length, resolve }))
   }
 
   answered(id: number, answer: IngestAnswer): void {
-    const pending = this.#pending.get(id)
-    if (pending === undefined) return
-    this.#pending.delete(id)
-    this.#bytes[pending.slot] = (this.#bytes[pending.slot] ?? 0) - pending.bytes
-    pending.resolve(answer)
+    this.#end(id, answer, true)
   }
 
   /** The worker is gone: whether it had committed what it was given, nobody can say, so the same is to be sent again. */
   lost(slot: number): void {
     const gone = new MillraceError('MR6005', 'The worker that held these events is gone.')
     for (const [id, pending] of this.#pending) {
-      if (pending.slot === slot) this.answered(id, errorAnswer(gone))
+      if (pending.slot === slot) this.#end(id, errorAnswer(gone), false)
     }
+  }
+
+  #end(id: number, answer: IngestAnswer, byWorker: boolean): void {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return
+    this.#pending.delete(id)
+    this.#bytes[pending.slot] = (this.#bytes[pending.slot] ?? 0) - pending.bytes
+    this.#admissions[pending.slot]?.end(byWorker)
+    pending.resolve(answer)
+  }
+
+  #bucketOf(producer: ProducerRef | undefined, buckets: number): number {
+    if (producer === undefined) return this.#nextBucket % buckets
+    return (murmur2(encoder.encode(producer.id)) & 0x7fffffff) % buckets
+  }
+
+  #tooMany(slot: number): Refusal | undefined {
+    const admission = this.#admissions[slot]
+    if (admission === undefined || admission.admits()) return undefined
+    const { waiting, most } = admission
+    const what = `${waiting} requests wait for worker ${slot}; at most ${most} may, as fast as it answers now.`
+    return { code: 'MR1039', what }
   }
 }
 

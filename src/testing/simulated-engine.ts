@@ -229,12 +229,16 @@ class Life {
     for (const { id, partitions } of plans.flatMap(({ stages }) => stages)) {
       this.#boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
     }
-    this.#router = new IngestRouter(this.#assignment, (slot, message, transfer) => {
-      const { running, port } = must(this.#slots[slot], 'the assignment names slots')
-      if (!running || port === undefined) return false
-      port.post(message, transfer)
-      return true
-    })
+    this.#router = new IngestRouter(
+      () => this.env.clock.monotonic(),
+      this.#assignment,
+      (slot, message, transfer) => {
+        const { running, port } = must(this.#slots[slot], 'the assignment names slots')
+        if (!running || port === undefined) return false
+        port.post(message, transfer)
+        return true
+      },
+    )
   }
 
   get state(): SimulatedState {

@@ -68,7 +68,7 @@ async function front(changes: Changes = {}): Promise<Front> {
     taken.push({ topic, request: { ...request, body } })
     return (made as Front).answer({ topic, request })
   }
-  const gateway = { topics: () => ['events', 'orders'], submit }
+  const gateway = { topics: () => ['events', 'orders'], refusal: () => undefined, submit }
   guardHost(app, host, () => false)
   ingestRoutes(app, { env: realEnv(), gateway, paths, ...options })
   app.setNotFoundHandler((request, reply) => {
@@ -385,3 +385,47 @@ function noise(length: number): Buffer {
   }
   return bytes
 }
+
+describe('a request while too many wait', () => {
+  const tooMany = { code: 'MR1039', what: 'Too many wait.' } as const
+
+  test('is refused by its headers, before its body has come', async () => {
+    const gateway = { topics: () => ['events'], refusal: () => tooMany, submit: () => accepted(1) }
+    const to = await front({ gateway })
+    const answer = await raw(to, `${head('Content-Length: 1000\r\n\r\n')}{`)
+    expect(answer).toMatch(/^HTTP\/1\.1 429 .*retry-after: 1\r\n.*MR1039/is)
+  })
+
+  test('leaves its connection unread until about the time that it was told', async () => {
+    const waits: [ms: number, fn: () => void][] = []
+    const after = (ms: number, fn: () => void): (() => void) => {
+      if (ms < limits.bodyGraceMs) waits.push([ms, fn])
+      return () => undefined
+    }
+    const env = realEnv()
+    let refusal: typeof tooMany | undefined = tooMany
+    const submit = (): Promise<IngestAnswer> => accepted(1)
+    const to = await front({
+      env: { ...env, timers: { ...env.timers, after } },
+      gateway: { topics: () => ['events'], refusal: () => refusal, submit },
+    })
+    const request = `${head('Content-Length: 2\r\n\r\n')}{}`
+    const socket = connect(to.port, '127.0.0.1', () => socket.write(request))
+    sockets.push(socket)
+    await new Promise((resolve) => socket.once('data', resolve))
+    refusal = undefined
+    let received = ''
+    socket.on('data', (chunk) => (received += chunk.toString()))
+    socket.write(request)
+    // Others are served meanwhile.
+    expect((await post(to, '{}')).status).toBe(200)
+    expect((await post(to, '{}')).status).toBe(200)
+    expect(received).toBe('')
+    const [[ms, readOn]] = waits as [[number, () => void]]
+    expect(ms).toBeGreaterThanOrEqual(500)
+    expect(ms).toBeLessThanOrEqual(1_000)
+    readOn()
+    await new Promise((resolve) => socket.once('data', resolve))
+    expect(received).toMatch(/^HTTP\/1\.1 200 /)
+  })
+})

@@ -2,11 +2,17 @@
  * The routes that take events: POST /topics/<topic> and the path of each http source. The main thread only looks at
  * headers, receives the body within bounds, and hands it on as bytes; the answer comes back as bytes, after the commit.
  */
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Env } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { errorAnswer, refusalAnswer } from '../../process/ingest-request.ts'
-import type { IngestAnswer, IngestRequest, Refusal } from '../../process/ingest-request.ts'
+import type {
+  IngestAnswer,
+  IngestRequest,
+  ProducerRef,
+  Refusal,
+} from '../../process/ingest-request.ts'
 import { encodingOf, formatOf, producerOf } from './headers.ts'
 import { passOver, Receiver, receiveLimits } from './receive.ts'
 import type { ReceiveLimits } from './receive.ts'
@@ -15,6 +21,8 @@ import type { ReceiveLimits } from './receive.ts'
 export interface IngestGateway {
   /** Names of the topics that take events. */
   topics(): readonly string[]
+  /** Why a request would not be taken now, whatever is in it. */
+  refusal(topic: string, producer: ProducerRef | undefined): Refusal | undefined
   /** Stores a body; the answer comes after the commit. Never rejects. Owns the body's memory from here on. */
   submit(topic: string, request: IngestRequest): Promise<IngestAnswer>
 }
@@ -73,12 +81,32 @@ async function ingest(
   const answer = await answerTo(options, receiver, request, topic)
   if (answer === undefined) return reply.hijack()
   if (!request.raw.complete) passOver(request.raw)
-  if (answer.retryAfterSeconds !== undefined) reply.header('retry-after', answer.retryAfterSeconds)
+  const { retryAfterSeconds } = answer
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds)
+  if (retryAfterSeconds !== undefined && answer.status === 429)
+    reply.raw.once('finish', () => void leaveUnread(options.env, request.raw, retryAfterSeconds))
   const { buffer, byteOffset, length } = answer.body
   return reply
     .code(answer.status)
     .header('content-type', 'application/json; charset=utf-8')
     .send(Buffer.from(buffer, byteOffset, length))
+}
+
+/**
+ * Does not read on from a connection that was told to come back later, for about as long as it was told. Who comes back at
+ * once would otherwise be refused so often that nothing is left for those who are admitted. Not for the same time for all:
+ * or they would all be read again at once.
+ */
+async function leaveUnread(
+  env: Env,
+  { socket }: IncomingMessage,
+  retryAfterSeconds: number,
+): Promise<void> {
+  // Node itself reads on once the answer is out.
+  await env.timers.yield()
+  socket.pause()
+  const share = (1 + env.random.float()) / 2
+  env.timers.after(retryAfterSeconds * 1_000 * share, () => socket.resume())
 }
 
 /** Undefined when the client went away: there is nobody to answer. */
@@ -97,6 +125,8 @@ async function answerTo(
   if (typeof encoding === 'object') return refused(encoding)
   const producer = producerOf(headers)
   if (producer !== undefined && 'code' in producer) return refused(producer)
+  const tooMany = gateway.refusal(topic, producer)
+  if (tooMany !== undefined) return refused(tooMany)
   const body = await receiver.receive(request.raw, encoding)
   if (body === undefined) return undefined
   if ('code' in body) return refused(body)
