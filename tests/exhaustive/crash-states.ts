@@ -4,7 +4,13 @@
  * the second time.
  */
 import { isChanging } from '../../src/core/env/simulated/faults.ts'
-import type { Simulation } from '../../src/core/env/simulated/index.ts'
+import type {
+  DiskOperation,
+  SimulatedDisk,
+  Simulation,
+} from '../../src/core/env/simulated/index.ts'
+import { otherScenarios } from './fault-scenarios.ts'
+import type { Started } from './faults.ts'
 import { settled, worldWith } from './disk-from.ts'
 import { commit, createTopics, judge, Ledger, look, noteEarliest, openLog } from './log-life.ts'
 import type { Known } from './log-life.ts'
@@ -48,8 +54,7 @@ export async function record(life: Life): Promise<Recorded> {
     moments.push({ at, picture: new Picture(disk), known: ledger.known() })
   }
   disk.hook = (operation, path) => {
-    // Opening changes something only where it makes the file.
-    if (operation === 'open' ? disk.find(path) === undefined : isChanging(operation)) {
+    if (changes(disk, operation, path)) {
       if (operation !== 'open' || !path.endsWith('LOCK')) operations++
       take(`${operation} ${path}`)
     }
@@ -218,7 +223,7 @@ async function tornAfter(
 export interface CrashResult {
   readonly states: number
   readonly recoveries: number
-  readonly broken: readonly string[]
+  readonly broken: string[]
 }
 
 /** Goes through the states of all lives: every one where there are no more than `most`, else a seeded part of them. */
@@ -262,3 +267,76 @@ export async function crashStates(
   }
   return { states, recoveries, broken }
 }
+
+/** The same for whoever else has something durable to lose: every state, since there are few. */
+export async function otherCrashStates(
+  only: string | undefined,
+  tell: (line: string) => void,
+): Promise<CrashResult> {
+  const broken: string[] = []
+  let states = 0
+  let recoveries = 0
+  for (const { name, start } of otherScenarios()) {
+    if (only !== undefined && only !== name) continue
+    const seen = new Set<string>()
+    let here = 0
+    let operations = 0
+    for (let alive = false; !alive; operations++) {
+      const started = await start()
+      const { judge } = started
+      if (judge === undefined) break
+      const { picture, at } = await runUntil(started, operations)
+      alive = at === 'the end'
+      for (let state = 0; state < picture.states; state++) {
+        here++
+        const { key, files, directories } = picture.image(state)
+        const distinct = `${operations} ${key}`
+        if (seen.has(distinct)) continue
+        seen.add(distinct)
+        try {
+          const world = worldWith(files, directories)
+          await judge(world)
+          // Power is lost once more: what the first one made durable is all that the second one finds.
+          await judge(worldWith(...lost(world)))
+        } catch (error) {
+          broken.push(`${name}, moment ${operations} (${at}), state ${state}: ${String(error)}`)
+        }
+      }
+    }
+    if (here === 0) continue
+    states += here
+    recoveries += 2 * seen.size
+    tell(`${name}: ${operations - 1} operations, ${here} states, ${seen.size} distinct`)
+  }
+  return { states, recoveries, broken }
+}
+
+/** Runs up to the operation with this number among those that change the disk; from there on nothing happens any more. */
+async function runUntil(
+  { world, run }: Started,
+  operation: number,
+): Promise<{ readonly picture: Picture; readonly at: string }> {
+  const disk = world.disk()
+  let picture: Picture | undefined
+  let at = 'the end'
+  let operations = 0
+  disk.hook = (name, path) => {
+    if (picture === undefined) {
+      if (!changes(disk, name, path) || operations++ < operation) return undefined
+      picture = new Picture(disk)
+      at = `${name} ${path}`
+    }
+    return { error: 'EIO' }
+  }
+  try {
+    await run()
+  } catch (error) {
+    if (picture === undefined) throw error
+  }
+  disk.hook = undefined
+  return { picture: picture ?? new Picture(disk), at }
+}
+
+/** Opening changes something only where it makes the file. */
+const changes = (disk: SimulatedDisk, operation: DiskOperation, path: string): boolean =>
+  operation === 'open' ? disk.find(path) === undefined : isChanging(operation)

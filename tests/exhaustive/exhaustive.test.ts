@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { bitsOf, directories, flip } from './bits.ts'
-import { crashStates } from './crash-states.ts'
+import { crashStates, otherCrashStates } from './crash-states.ts'
 import { decoders } from './decoders.ts'
 import { subjects } from './decoder-subjects.ts'
 import { faults } from './faults.ts'
@@ -18,6 +18,15 @@ describe('a sample of', () => {
     expect(broken).toEqual([])
     expect(states).toBeGreaterThan(200)
   }, 60_000)
+
+  test.each(['file sink', 'snapshots', 'small files'])(
+    'every disk that a power cut leaves under %s: nothing acknowledged is lost (I1)',
+    async (name) => {
+      const { states, broken } = await otherCrashStates(name, () => {})
+      expect(broken).toEqual([])
+      expect(states).toBeGreaterThan(40)
+    },
+  )
 
   test.each(['file sink', 'snapshots', 'small files'])(
     'the disk calls that fail under %s: nothing acknowledged is lost (I1)',

@@ -12,7 +12,7 @@ import { restoreStores } from '../../src/state/restore.ts'
 import { SnapshotMaker, snapshotOnce } from '../../src/state/snapshot.ts'
 import { MemoryLog } from '../support/memory-log.ts'
 import { worldWith } from './disk-from.ts'
-import type { Scenario } from './faults.ts'
+import type { Scenario, Started } from './faults.ts'
 import { Picture } from './picture.ts'
 
 export function otherScenarios(): Scenario[] {
@@ -29,12 +29,15 @@ export function otherScenarios(): Scenario[] {
 
 const fresh = (): Simulation => new Simulation({ seed: 'faults', order: 'fifo', traceLines: 1 })
 
-/** The disk after the process was killed, and after the power was cut. */
-function* found(disk: SimulatedDisk): Generator<Simulation> {
+/** Judges the disk after the process was killed, and after the power was cut. */
+async function judgeBoth(
+  disk: SimulatedDisk,
+  judge: (on: Simulation) => Promise<void>,
+): Promise<void> {
   const picture = new Picture(disk)
   for (const state of [picture.states - 1, 0]) {
     const { files, directories } = picture.image(state)
-    yield worldWith(files, directories)
+    await judge(worldWith(files, directories))
   }
 }
 
@@ -48,8 +51,6 @@ async function persistently(times: number, act: () => Promise<void>): Promise<vo
     }
   }
 }
-
-type Started = Awaited<ReturnType<Scenario['start']>>
 
 const changelog = 'p.stage.counts.changelog'
 const dir = 'data/state'
@@ -110,10 +111,8 @@ async function snapshots(): Promise<Started> {
     maker.close()
     await compare(world)
   }
-  const check = async (): Promise<void> => {
-    for (const on of found(world.disk())) await compare(on)
-  }
-  return { world, run, check, raw: true }
+  const check = (): Promise<void> => judgeBoth(world.disk(), compare)
+  return { world, run, check, judge: compare, raw: true }
 }
 
 const rows = (from: number, to: number): SinkBatch => ({
@@ -173,20 +172,19 @@ function sink(): Started {
     await persistently(2, () => life(world, 6, false))
     await persistently(2, () => life(world, 8))
   }
-  const check = async (): Promise<void> => {
+  const judge = async (on: Simulation): Promise<void> => {
     const [before, at] = [acknowledged, epoch]
-    for (const on of found(world.disk())) {
-      acknowledged = before
-      epoch = at
-      const seen = visible(on.disk())
-      if (seen.some((n, i) => n !== i)) throw new Error(`shows ${seen.join()}`)
-      await life(on, 12)
-      const all = visible(on.disk())
-      if (all.join() !== Array.from({ length: 12 }, (_, i) => i).join())
-        throw new Error(`shows ${all.join()} in the end`)
-    }
+    const seen = visible(on.disk())
+    if (seen.some((n, i) => n !== i)) throw new Error(`shows ${seen.join()}`)
+    await life(on, 12)
+    const all = visible(on.disk())
+    acknowledged = before
+    epoch = at
+    if (all.join() !== Array.from({ length: 12 }, (_, i) => i).join())
+      throw new Error(`shows ${all.join()} in the end`)
   }
-  return { world, run, check, raw: true }
+  const check = (): Promise<void> => judgeBoth(world.disk(), judge)
+  return { world, run, check, judge, raw: true }
 }
 
 function smallFiles(): Started {
@@ -205,14 +203,13 @@ function smallFiles(): Started {
       if (now?.i !== i) throw new Error(`reads ${JSON.stringify(now)} after ${i}`)
     }
   }
-  const check = async (): Promise<void> => {
-    for (const on of found(world.disk())) {
-      const now = (readJson(on.env('next'), 'data', 'plans.json') ?? { i: 0 }) as { i: number }
-      if (now.i < saved || now.i > tried)
-        throw new Error(`has ${now.i}; ${saved} was saved, ${tried} tried`)
-    }
+  const judge = async (on: Simulation): Promise<void> => {
+    const now = (readJson(on.env('next'), 'data', 'plans.json') ?? { i: 0 }) as { i: number }
+    if (now.i < saved || now.i > tried)
+      throw new Error(`has ${now.i}; ${saved} was saved, ${tried} tried`)
   }
-  return { world, run, check, raw: false }
+  const check = (): Promise<void> => judgeBoth(world.disk(), judge)
+  return { world, run, check, judge, raw: false }
 }
 
 const lines = Array.from({ length: 12 }, (_, i) => JSON.stringify({ i, text: 'x'.repeat(i) }))

@@ -12,14 +12,18 @@ import { logScenarios } from './fault-log.ts'
 
 export interface Scenario {
   readonly name: string
-  /** A disk, and work on it that fails by throwing. `check` looks at the disk afterwards, without faults. */
-  start(): Promise<{
-    readonly world: Simulation
-    run(): Promise<void>
-    check(): Promise<void>
-    /** Errors of the disk are allowed to come out as they are: whoever calls this expects them. */
-    readonly raw: boolean
-  }>
+  start(): Promise<Started>
+}
+
+/** A disk, and work on it that fails by throwing. `check` looks at the disk afterwards, without faults. */
+export interface Started {
+  readonly world: Simulation
+  run(): Promise<void>
+  check(): Promise<void>
+  /** Throws where a disk that a crash may leave does not hold what is acknowledged by now. */
+  judge?(on: Simulation): Promise<void>
+  /** Errors of the disk are allowed to come out as they are: whoever calls this expects them. */
+  readonly raw: boolean
 }
 
 const writing = ['EIO', 'ENOSPC', 'EDQUOT', 'EROFS']

@@ -13,7 +13,7 @@ import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { numbers } from '../support/numbers.ts'
 import { bitsOf, directories, flip } from './bits.ts'
 import type { Verdict } from './bits.ts'
-import { crashStates } from './crash-states.ts'
+import { crashStates, otherCrashStates } from './crash-states.ts'
 import { decoders } from './decoders.ts'
 import { subjects } from './decoder-subjects.ts'
 import { faults } from './faults.ts'
@@ -31,7 +31,9 @@ async function crash(): Promise<number> {
     () => random.float(),
     tell,
   )
-  end(broken, `${states} states, ${recoveries} recoveries`)
+  const others = await otherCrashStates(undefined, tell)
+  broken.push(...others.broken)
+  end(broken, `${states + others.states} states, ${recoveries + others.recoveries} recoveries`)
   return broken.length
 }
 
