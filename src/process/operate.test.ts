@@ -158,7 +158,7 @@ describe('a stage that begins where another pipeline left off', () => {
       })
     const kept = ['a', 'b']
     const { world } = await ran(having(['a']), [{ ...row('k0', 1), partition: 0 }])
-    for (const names of [kept, ['b'], ['c'], kept]) {
+    for (const names of [kept, ['b'], kept, ['c']]) {
       const next = new StageWorld(having(names), { log: world.log })
       await next.drain()
       // Windows and stream time.

@@ -56,6 +56,8 @@ export interface SimulatedEngineOptions {
   readonly snapshotBytes?: number
   /** A worker that ended is started again after this. Default 0. */
   readonly restartMs?: number
+  /** Called at each start when the log is open, topics are there, and nothing runs yet. */
+  readonly onOpen?: (log: Log) => Promise<void>
 }
 
 /** `down`: it was killed, stopped, or never started. `failed`: it ended by itself; `error` says why. */
@@ -68,10 +70,11 @@ export interface EngineCounts {
 }
 
 export class SimulatedEngine {
-  readonly plans: readonly Plan[]
+  /** Of the pipelines that run, or ran last. */
+  plans: readonly Plan[]
   /** Since the first start: times the log was opened, those that found a torn tail, snapshots made. */
   readonly counts: EngineCounts = { opened: 0, torn: 0, snapshots: 0 }
-  readonly #options: SimulatedEngineOptions
+  #options: SimulatedEngineOptions
   #life: Life | undefined
 
   constructor(options: SimulatedEngineOptions) {
@@ -113,10 +116,17 @@ export class SimulatedEngine {
     return this.#life?.phase(slot)
   }
 
-  /** Starts a process; it gets on as the simulation runs. */
-  start(workers: number = this.#options.workers ?? 2): void {
+  /** Starts a process, from now on with these pipelines; it gets on as the simulation runs. */
+  start(
+    workers: number = this.#options.workers ?? 2,
+    pipelines: readonly PipelineDefinition[] = this.#options.pipelines,
+  ): void {
     if (this.#life?.env.alive === true)
       throw new Error('the engine is up: stop it or kill it first')
+    if (pipelines !== this.#options.pipelines) {
+      this.#options = { ...this.#options, pipelines }
+      this.plans = pipelines.map(planOf)
+    }
     this.#life = new Life(this.#options, this.plans, workers, this.counts)
     void this.#life.run()
   }
@@ -254,6 +264,7 @@ class Life {
       const planned = this.#plans.map((plan) => ({ url: `simulated:${plan.pipeline}`, plan }))
       const { pipelines } = await createTopics(client, admitPlans(planned))
       if (pipelines.some(({ error }) => error !== undefined)) throw nothingRuns(pipelines)
+      await this.#options.onOpen?.(client)
       this.log = client
       for (const slot of this.#slots.keys()) this.#spawn(slot)
       void this.#makeSnapshots()

@@ -15,7 +15,8 @@ interface Outside {
   readonly engine: SimulatedEngine
   readonly config: Config
   readonly tally: Tally
-  readonly workers: () => number
+  /** Starts the engine. */
+  readonly start: () => void
   readonly sleep: (ms: number) => Promise<void>
 }
 
@@ -99,7 +100,7 @@ export class Chaos {
       this.#outside.simulation.scheduler.spend(2 * 3_600_000)
       this.#outside.simulation.clockSkewMs = (this.#random.float() - 0.5) * 3_600_000
     }
-    this.#outside.engine.start(this.#outside.workers())
+    this.#outside.start()
     this.mayFail = false
     return again
   }
@@ -154,7 +155,7 @@ export class Chaos {
         this.#onDisk = undefined
         return { error: 'EIO' }
       }
-      this.#outside.engine.start(this.#outside.workers())
+      this.#outside.start()
       for (let waited = 0; this.#outside.engine.state === 'starting' && waited < 100; waited += 5)
         await this.#outside.sleep(5)
       this.#onDisk = undefined

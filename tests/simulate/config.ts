@@ -1,14 +1,17 @@
 /** What a seed decides: the shape of the pipeline, the sizes, and which faults there are. */
 import type { Mode } from '../../src/index.ts'
 import type { SeededRandom } from '../../src/testing/index.ts'
-import type { Rules } from './model.ts'
+import { drawShape } from './draw-shape.ts'
+import type { Shape } from './shape.ts'
 
 export interface Config {
   readonly mode: Mode
   readonly partitions: number
+  /** Of the table of sections, and of what is looked up there. */
   readonly pagePartitions: number
-  /** The second stage looks pages up in a table, and has its partitions. */
-  readonly lookup: boolean
+  readonly shape: Shape
+  /** So many of the pipeline, one after another. */
+  readonly versions: number
   readonly workers: number
   /** Drawn anew at each start, or always `workers`. */
   readonly changeWorkers: boolean
@@ -29,7 +32,7 @@ export interface Config {
   readonly disorderMs: number
   /** Event times are multiples of this: with a coarse one they meet the ends of windows exactly. */
   readonly grainMs: number
-  readonly rules: Rules
+  readonly boundMs: number
   /** `end`: a last event per partition closes all windows. `idle`: partitions fall silent and time does. */
   readonly closing: 'end' | 'idle'
   readonly idleMs: number
@@ -57,12 +60,14 @@ export function draw(random: SeededRandom): Config {
   // Most of what a seed costs is there before its first crash: few seeds have few of them.
   const many = random.chance(0.85)
   const closing = random.chance(0.7) ? 'end' : 'idle'
+  const versions = random.pick([1, 1, 2, 3])
   return {
     // On this log both mean the same commits; the promises checked are the same.
     mode: random.chance(0.8) ? 'exactly-once' : 'at-least-once',
     partitions: random.pick([1, 1, 1, 2, 2, 4]),
     pagePartitions: random.pick([1, 1, 1, 2, 2, 4]),
-    lookup: random.chance(0.5),
+    shape: drawShape(random, { idle: closing === 'idle', versions }),
+    versions,
     workers: random.pick([1, 1, 1, 2, 2, 3, 4]),
     changeWorkers: random.chance(0.4),
     commitIntervalMs: random.pick([1, 5, 20]),
@@ -80,11 +85,7 @@ export function draw(random: SeededRandom): Config {
     paceMs: random.pick(closing === 'end' ? [100, 700, 2_000] : [20, 100]),
     disorderMs: random.pick([0, 1_000, 8_000]),
     grainMs: random.pick([1, 500]),
-    rules: {
-      boundMs: random.pick([0, 1_000, 5_000]),
-      pages: { sizeMs: random.pick([1_000, 10_000]), latenessMs: random.pick([0, 2_000, 10_000]) },
-      users: { sizeMs: random.pick([4_000, 15_000]), latenessMs: random.pick([0, 3_000]) },
-    },
+    boundMs: random.pick([0, 1_000, 5_000]),
     closing,
     idleMs: closing === 'end' ? 86_400_000 : random.pick([300, 2_000]),
     crashes: many ? 30 + random.int(70) : random.chance(0.3) ? 0 : 1 + random.int(7),

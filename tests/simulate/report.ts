@@ -63,6 +63,7 @@ export class Report {
       torn,
       snapshots,
       paused,
+      reloads,
       replayed,
     } = this.#tally
     const crashes = crashesOf(this.#tally)
@@ -75,7 +76,7 @@ export class Report {
     )
     console.log(`${percent} % of ${kills + powerCuts} kills met an open commit`)
     console.log(
-      `torn tails found ${torn}, snapshots ${snapshots}, tasks paused ${paused}, dead letters sent back ${replayed}`,
+      `torn tails found ${torn}, snapshots ${snapshots}, tasks paused ${paused}, pipelines changed ${reloads}, dead letters sent back ${replayed}`,
     )
     table('faults', this.#faults)
     table('marked branches', this.#marks)

@@ -1,6 +1,6 @@
 /** One seed: a pipeline, producers, crashes; then the faults end, everything must catch up, and all of it is checked. */
 import { partitionOf } from '../../src/core/hash.ts'
-import type { PipelineDefinition } from '../../src/index.ts'
+import type { Log } from '../../src/log/log.ts'
 import {
   SeededRandom,
   SimulatedEngine,
@@ -13,13 +13,13 @@ import type { Final } from './check.ts'
 import { draw } from './config.ts'
 import type { Config } from './config.ts'
 import { Observer, TopicWalk } from './observer.ts'
-import { simulatedPipeline, tapPipeline } from './pipeline.ts'
 import { Producer } from './producers.ts'
 import type { Ledger } from './producers.ts'
 import { readRotten, rotOne } from './rot.ts'
 import { outlets } from './sinks.ts'
 import type { Outlets } from './sinks.ts'
 import { Steering } from './steering.ts'
+import { Versions } from './versions.ts'
 import { noTally } from './tally.ts'
 import type { Tally } from './tally.ts'
 import { violation, Violation } from './violation.ts'
@@ -77,8 +77,10 @@ class Run {
   readonly #config: Config
   readonly #engine: SimulatedEngine
   readonly #sinks: Outlets
+  readonly #versions: Versions
   readonly #ledger: Ledger = new Map()
-  readonly #plans = new Map<string, string>()
+  /** What the tables hold, by key. */
+  readonly #tables = new Map<string, string>()
   readonly #observer = new Observer()
   readonly #random: SeededRandom
   readonly #sleep: (ms: number) => Promise<void>
@@ -90,18 +92,19 @@ class Run {
     const simulation = new Simulation({ seed, traceLines })
     this.simulation = simulation
     this.#random = simulation.random('chaos')
-    this.#sinks = outlets(simulation.random('sinks'), config.sinkFaults)
-    const definition: PipelineDefinition = simulatedPipeline(config, this.#sinks)
-    const pipelines = config.tap ? [definition, tapPipeline(config)] : [definition]
+    this.#sinks = outlets(simulation.random('sinks'), config.shape, config.sinkFaults)
+    const versions = new Versions(config, this.#sinks.sinks, simulation.random('versions'))
+    this.#versions = versions
     const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
       config
     this.#engine = new SimulatedEngine({
       simulation,
-      pipelines,
+      pipelines: versions.pipelines,
       workers,
       log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
+      onOpen: (log: Log) => versions.opened(log),
     })
     const env = simulation.env('chaos', simulation.disk('elsewhere'))
     this.#sleep = (ms) => env.timers.sleep(ms)
@@ -111,7 +114,7 @@ class Run {
       engine: this.#engine,
       config,
       tally: this.tally,
-      workers: () => this.#workers(),
+      start: () => this.#start(),
       sleep: this.#sleep,
     })
   }
@@ -149,7 +152,7 @@ class Run {
 
   async all(): Promise<void> {
     const { producers, plain, bodies, crashes } = this.#config
-    this.#engine.start(this.#workers())
+    this.#start()
     void this.#observer.run(this.#engine, this.#sleep, () => this.#chaos.mayFail)
     await this.#drive('loading the tables', this.#loadTables())
     const outside = {
@@ -187,12 +190,13 @@ class Run {
       await this.#drive('catching up again', this.#settled())
     }
     this.tally.events = this.#ledger.size
+    this.tally.reloads = this.#versions.changed
     this.tally.snapshots = this.#engine.counts.snapshots
     this.tally.torn = this.#engine.counts.torn
     this.#observer.stop()
     const final = await this.#final()
     this.#observer.check(final.walk)
-    checkAll(final, this.#engine.plans[0]!, this.#config, this.#ledger, this.#plans, this.#sinks)
+    checkAll(final, this.#config, this.#ledger, this.#tables, this.#sinks)
     if (this.#config.rot) await this.#rot()
     else await this.#drive('stopping', this.#engine.stop())
   }
@@ -203,7 +207,7 @@ class Run {
     this.#engine.kill()
     const disk = this.simulation.disk()
     if (!rotOne(disk, this.#random)) return
-    this.#engine.start(this.#workers())
+    this.#start()
     const up = async (): Promise<void> => {
       for (let waited = 0; this.#engine.state === 'starting' && waited < 500; waited += 10)
         await this.#sleep(10)
@@ -212,8 +216,10 @@ class Run {
     await this.#drive('reading what has rotted', up())
   }
 
-  #workers(): number {
-    return this.#config.changeWorkers ? 1 + this.#random.int(4) : this.#config.workers
+  /** Now and then with another version of the pipeline. */
+  #start(): void {
+    const { changeWorkers, workers } = this.#config
+    this.#engine.start(changeWorkers ? 1 + this.#random.int(4) : workers, this.#versions.next())
   }
 
   /** The tables are there before the first event is: what is looked up then follows from the model alone. */
@@ -231,13 +237,13 @@ class Run {
     for (let i = 0; i < this.#config.users; i++) {
       if (this.#random.chance(0.3)) continue
       const row = { user: `user-${i}`, plan: this.#random.pick(['free', 'paid']) }
-      this.#plans.set(row.user, row.plan)
+      this.#tables.set(row.user, row.plan)
       await users.send('users', [row])
     }
-    for (let i = 0; this.#config.lookup && i < this.#config.pages; i++) {
+    for (let i = 0; i < this.#config.pages; i++) {
       if (this.#random.chance(0.3)) continue
       const row = { page: `page-${i}`, section: `section-${this.#random.int(3)}` }
-      this.#plans.set(row.page, row.section)
+      this.#tables.set(row.page, row.section)
       await sections.send('sections', [row])
     }
     await this.#until(() => this.#engine.report().every(({ lag }) => lag === 0))
@@ -246,7 +252,7 @@ class Run {
 
   async #heal(): Promise<void> {
     this.#chaos.end()
-    if (this.#engine.state === 'down') this.#engine.start(this.#workers())
+    if (this.#engine.state === 'down') this.#start()
     await this.#until(() => this.#engine.state === 'running')
     this.#observer.everyMs = 100
   }
@@ -269,14 +275,12 @@ class Run {
 
   /** Every window is closed, everything is read, nothing new comes. */
   async #settled(): Promise<void> {
-    const { rules } = this.#config
     const events = [...this.#ledger.values()].filter(
       ({ event, producer }) => producer !== 'end' && event.kind === 'view',
     )
-    const slack = Math.max(
-      rules.pages.sizeMs + rules.pages.latenessMs,
-      rules.users.sizeMs + rules.users.latenessMs,
-    )
+    let slack = 0
+    for (const { step } of this.#config.shape)
+      if (step.kind === 'aggregate') slack += step.sizeMs + step.latenessMs
     const target = Math.max(...events.map(({ event }) => event.at), 0) + slack
     const tasksInAll = this.#engine.plans[0]!.stages.reduce(
       (all, { partitions }) => all + partitions,
@@ -323,13 +327,16 @@ class Run {
   async #final(): Promise<Final> {
     const log = this.#engine.log
     if (log === undefined) throw violation('I7', 'the engine is not up')
+    const plans = [...new Set(this.#versions.opens.map(({ plan }) => plan))]
     let positions: Final['positions'] = new Map()
     const read = async (): Promise<void> => {
       await this.final.read(log)
-      positions = await positionsOf(log, this.#engine.plans[0]!)
+      positions = await positionsOf(log, plans)
     }
     await this.#drive('reading everything', read())
-    return { walk: this.final, positions }
+    const versionAt = (partition: number, offset: number): number =>
+      this.#versions.at(partition, offset)
+    return { walk: this.final, positions, versionAt, plans }
   }
 
   async #until(done: () => boolean, everyMs = 10): Promise<void> {

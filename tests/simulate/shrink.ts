@@ -2,6 +2,7 @@
 import type { Config } from './config.ts'
 import { runSeed } from './run.ts'
 import type { RunResult } from './run.ts'
+import { without } from './shape.ts'
 
 /** What may be left out, what saves most first. A change of what is drawn changes what follows: each is only tried. */
 function candidates(config: Config): Partial<Config>[] {
@@ -19,7 +20,11 @@ function candidates(config: Config): Partial<Config>[] {
   if (config.pages > 1) all.push({ pages: 1 })
   if (config.partitions > 1) all.push({ partitions: 1 })
   if (config.pagePartitions > 1) all.push({ pagePartitions: 1 })
-  if (config.lookup) all.push({ lookup: false })
+  if (config.versions > 1) all.push({ versions: 1 })
+  for (const i of config.shape.keys()) {
+    const shape = without(config.shape, i)
+    if (shape.length > 0) all.push({ shape })
+  }
   if (config.pauses) all.push({ pauses: false })
   if (config.lostAnswers > 0) all.push({ lostAnswers: 0 })
   if (config.sinkFaults > 0) all.push({ sinkFaults: 0 })

@@ -3,22 +3,34 @@ import { memory } from '../../src/sinks/index.ts'
 import type { MemorySink } from '../../src/sinks/index.ts'
 import type { Sink, SinkBatch } from '../../src/sinks/sink.ts'
 import type { SeededRandom, SimulatedEnv } from '../../src/testing/index.ts'
+import type { Shape } from './shape.ts'
 
+/** By the name of the part whose rows they take. */
 export interface Outlets {
-  readonly pages: Sink
-  readonly users: Sink
-  /** What the transactional sink for pages holds. */
-  readonly stored: MemorySink
-  /** Every batch that the at-least-once sink for users ever took. */
-  readonly taken: SinkBatch[]
+  readonly sinks: ReadonlyMap<string, Sink>
+  /** What the transactional ones hold. */
+  readonly stored: ReadonlyMap<string, MemorySink>
+  /** Every batch that the at-least-once ones ever took. */
+  readonly taken: ReadonlyMap<string, readonly SinkBatch[]>
 }
 
-export function outlets(random: SeededRandom, faults: number): Outlets {
-  const stored = memory({ name: 'pages' })
-  const taken: SinkBatch[] = []
-  const users: Sink = {
+export function outlets(random: SeededRandom, shape: Shape, faults: number): Outlets {
+  const sinks = new Map<string, Sink>()
+  const stored = new Map<string, MemorySink>()
+  const taken = new Map<string, SinkBatch[]>()
+  for (const { name, sink } of shape) {
+    if (sink === 'transactional') stored.set(name, memory({ name }))
+    if (sink === 'at-least-once') taken.set(name, [])
+    const made = stored.get(name) ?? (sink && list(name, taken.get(name)!))
+    if (made !== undefined) sinks.set(name, faulty(made, random, faults))
+  }
+  return { sinks, stored, taken }
+}
+
+function list(name: string, taken: SinkBatch[]): Sink {
+  return {
     kind: 'list',
-    target: 'users',
+    target: name,
     guarantee: 'at-least-once',
     describe: 'a list',
     open: () =>
@@ -29,12 +41,6 @@ export function outlets(random: SeededRandom, faults: number): Outlets {
         },
         close: () => Promise.resolve(),
       }),
-  }
-  return {
-    stored,
-    taken,
-    pages: faulty(stored, random, faults),
-    users: faulty(users, random, faults),
   }
 }
 

@@ -18,6 +18,8 @@ export interface Tally {
   snapshots: number
   /** Times a task was paused, and dead letters that were sent back. */
   paused: number
+  /** Starts with another version of the pipeline than the one before. */
+  reloads: number
   replayed: number
   events: number
 }
@@ -36,6 +38,7 @@ export function noTally(): Tally {
     torn: 0,
     snapshots: 0,
     paused: 0,
+    reloads: 0,
     replayed: 0,
     events: 0,
   }
