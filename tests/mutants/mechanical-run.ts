@@ -42,12 +42,16 @@ export async function judge(options: Options): Promise<Judged[] | string> {
   if (left.length > 0) {
     const reached = await measured(mutants, directory, results)
     if (typeof reached === 'string') return reached
-    const works = left.map((mutant) => ({
-      mutant,
-      gates: gatesFor(mutant.file, reached.tests[mutants.indexOf(mutant)]!, reached.seconds),
-    }))
+    const limit = limitOf(reached)
+    const works = left
+      .map((mutant) => {
+        const reaching = reached.tests[mutants.indexOf(mutant)]!
+        return { mutant, gates: gatesFor(mutant.file, reaching, reached.seconds) }
+      })
+      // Quick ones first: most is known soonest.
+      .toSorted((a, b) => sum(a.gates.map(limit)) - sum(b.gates.map(limit)))
     const head = commit()
-    await tryAll(scratches, works, limitOf(reached), true, (tried, done) => {
+    await tryAll(scratches, works, limit, true, (tried, done) => {
       const { mutant, caught, verdict } = tried
       results.add(mutant, { caught, by: verdict.by, seconds: tried.seconds, commit: head })
       tell(`${done}/${works.length} ${mutant.name}`, tried)
@@ -84,7 +88,10 @@ async function measured(
 function limitOf({ seconds }: Reach): (gate: Gate) => number {
   return (gate) => {
     if ('seeds' in gate) return 20 + 5 * gate.seeds
-    const sum = gate.tests.reduce((total, test) => total + (seconds[test] ?? 0), 0)
-    return 15 + gate.tests.length + 4 * sum
+    return 15 + gate.tests.length + 4 * sum(gate.tests.map((test) => seconds[test] ?? 0))
   }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
