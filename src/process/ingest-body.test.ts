@@ -133,6 +133,17 @@ describe('event times', () => {
     )
   })
 
+  test('are taken up to the ends of what there is', () => {
+    const texts = [
+      '0001-01-01',
+      '9999-12-31T23:59:59.999Z',
+      '2024-01-31T00:00:00-23:59',
+      '2024-12-01T23:59:00+23:59',
+      '2024-02-29T00:00:00+00:00',
+    ]
+    expect(texts.map(parseIsoTime)).toEqual(texts.map((text) => Date.parse(text)))
+  })
+
   test('of any other text are none', () => {
     const valid = '2024-02-29T12:34:56.789+01:30'
     fc.assert(

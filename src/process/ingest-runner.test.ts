@@ -123,6 +123,22 @@ describe('a pushed event', () => {
     },
   )
 
+  test('is stored when it is exactly as large, as long or as early as it may be', async () => {
+    const world = await begun()
+    const now = world.env.clock.now()
+    const large = JSON.stringify(event('a', { x: '' }))
+    const x = 'x'.repeat(limits.eventBytes - large.length)
+    const most = [
+      { id: 'soon', at: now + rules.futureMs },
+      event('k'.repeat(limits.keyBytes)),
+      event('a', { x }),
+    ]
+    for (const one of most) {
+      const body = Buffer.from(JSON.stringify(one))
+      expect(await world.send({ body, format: 'json' })).toMatchObject({ status: 200, accepted: 1 })
+    }
+  })
+
   test.each([
     ['is empty', 'MR1028', '  \n ', 'json'],
     ['is empty', 'MR1028', '\n\n', 'ndjson'],
