@@ -21,6 +21,7 @@ import type { LogHost } from './log-host.ts'
 import { IngestRouter } from './ingest-router.ts'
 import type { FromWorker, Planned } from './messages.ts'
 import { Paused } from './paused.ts'
+import { Phases } from './phases.ts'
 import { planPass } from './plan-pass.ts'
 import { admitPlans, createTopics, nothingRuns, savePlans } from './plans.ts'
 import type { Admitted } from './plans.ts'
@@ -65,7 +66,7 @@ export class Engine {
   readonly #host: LogHost
   readonly #watch: Watch
   readonly #admitted: readonly PipelineStatus[]
-  readonly #startedAt: number
+  readonly #phases: Phases
   readonly #ready = deferred<void>()
   readonly #end = deferred<MillraceError | undefined>()
   #state: EngineStatus['state'] = 'starting'
@@ -76,11 +77,13 @@ export class Engine {
   static async open(inputs: EngineInputs): Promise<Engine> {
     const { env, config, urls, logger } = inputs
     const { dataDir } = config
+    const phases = new Phases(env.clock)
     const planning = planPass(urls, env, loadTimeout(config), cacheDirOf(dataDir)).then(planned)
     planning.catch(() => undefined)
     // Both at once, for a fast restart; but a new directory is made only for a pipeline that loads.
     if (!env.disk.exists(join(dataDir, 'LOCK'))) await planning
     const host = await startLogThread({ dataDir })
+    phases.over('recovered')
     for (const note of host.notes) logger.info({ dataDir }, note)
     try {
       env.disk.mkdir(cacheDirOf(dataDir))
@@ -89,7 +92,8 @@ export class Engine {
       const admitted = await createTopics(log, await planning)
       if (admitted.plans.length === 0) throw nothingRuns(admitted.pipelines)
       savePlans(env, dataDir, admitted.plans)
-      return new Engine(inputs, host, log, admitted, paused)
+      phases.over('planned')
+      return new Engine(inputs, host, log, admitted, paused, phases)
     } catch (error) {
       await host.close()
       throw error instanceof DiskError ? unusable(error) : error
@@ -102,14 +106,15 @@ export class Engine {
     log: LogClient,
     admitted: Admitted,
     paused: Paused,
+    phases: Phases,
   ) {
     const { env, config } = inputs
     this.inputs = inputs
     this.log = log
+    this.#phases = phases
     this.#host = host
     this.plans = admitted.plans
     this.#admitted = admitted.pipelines
-    this.#startedAt = env.clock.monotonic()
     this.ended = this.#end.promise
     this.merged = mergePlans(admitted.plans)
     this.assignment = assign(this.merged, config.workers)
@@ -177,6 +182,7 @@ export class Engine {
 
   run(url: string): void {
     this.#url = url
+    this.#phases.over('listening')
     this.pool.start()
     this.#watch.start()
     const pipelines = this.plans.map(({ pipeline }) => pipeline)
@@ -195,7 +201,7 @@ export class Engine {
   }
 
   status(): EngineStatus {
-    const { config, version, env } = this.inputs
+    const { config, version } = this.inputs
     const workers = this.pool.status()
     const pipelines = this.#pipelines()
     return {
@@ -204,7 +210,7 @@ export class Engine {
       logId: this.logId,
       dataDir: config.dataDir,
       url: this.#url,
-      upMs: Math.round(env.clock.monotonic() - this.#startedAt),
+      upMs: this.#phases.elapsedMs,
       pipelines,
       workers,
       paused: this.steering.paused,
@@ -245,12 +251,9 @@ export class Engine {
   #onMessage(slot: number, message: FromWorker): void {
     const { logger } = this.inputs
     if (message.type === 'running' && this.#state === 'starting') {
-      if (this.pool.status().every(({ state }) => state === 'running')) {
-        this.#state = 'ready'
-        this.#ready.resolve()
-        // Not before: at the start the workers need the processor more.
-        this.snapshots.start()
-      }
+      if (this.pool.status().every(({ state }) => state === 'running')) this.#isReady()
+    } else if (message.type === 'loaded' && this.#state === 'starting') {
+      this.#phases.over('loaded')
     } else if (message.type === 'ingested') {
       this.ingest.answered(message.id, message.answer)
     } else if (message.type === 'report') {
@@ -262,6 +265,15 @@ export class Engine {
     } else if (message.type === 'resumed') {
       this.steering.resumed(message.id, message.tasks)
     }
+  }
+
+  #isReady(): void {
+    this.#state = 'ready'
+    const ms = this.#phases.over('ready')
+    this.inputs.logger.info({ phases: this.#phases.all() }, `Ready after ${ms} ms.`)
+    this.#ready.resolve()
+    // Not before: at the start the workers need the processor more.
+    this.snapshots.start()
   }
 
   #logEnded(error: MillraceError | undefined): void {

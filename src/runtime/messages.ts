@@ -124,6 +124,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly type: 'ingested'; readonly id: number; readonly answer: IngestAnswer }
+  /** It has loaded the pipelines, and begins to read its state back. */
+  | { readonly type: 'loaded' }
   /** Every runner is open: reading, restoring and ingest go on from the last commit. */
   | { readonly type: 'running' }
   | { readonly type: 'report'; readonly id: number; readonly report: WorkerReport }

@@ -140,6 +140,7 @@ async function main(): Promise<void> {
       }),
   })
   receive(runners, worker, timed, stop)
+  say({ type: 'loaded' })
   const end = await worker.run()
   if (end.why !== 'stopped') say({ type: 'ended', error: end.error.toJSON() })
   process.exit(0)

@@ -32,7 +32,10 @@ function cli(place: Place, args: readonly string[], input = ''): Done {
 }
 
 /** `millrace run` once it is ready. */
-async function run(place: Place, file: string): Promise<{ child: ChildProcess; url: string }> {
+async function run(
+  place: Place,
+  file: string,
+): Promise<{ child: ChildProcess; url: string; said: () => string }> {
   const args = [main, 'run', file, '--port', '0', '--workers', '1', '--json']
   const child = spawn(process.execPath, args, {
     cwd: place.directory,
@@ -46,7 +49,7 @@ async function run(place: Place, file: string): Promise<{ child: ChildProcess; u
   const died = once(child, 'exit').then(() => Promise.reject(new Error(`it ended: ${errors}`)))
   died.catch(() => undefined)
   const [line] = await Promise.race([first, died])
-  return { child, url: (JSON.parse(line.toString()) as { url: string }).url }
+  return { child, url: (JSON.parse(line.toString()) as { url: string }).url, said: () => errors }
 }
 
 async function ended(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<unknown> {
@@ -76,6 +79,19 @@ describe('the command line', { timeout: 90_000 }, () => {
     expect(await ended(first.child, 'SIGKILL')).toBeNull()
 
     const second = await run(place, 'shop.ts')
+    const phases = await until(
+      () => Promise.resolve(/"phases":(\{.*?\})/.exec(second.said())?.[1]),
+      (found) => found !== undefined,
+    )
+    const ends = Object.entries(JSON.parse(phases ?? '{}') as Record<string, number>)
+    expect(ends.map(([phase]) => phase)).toEqual([
+      'recovered',
+      'planned',
+      'listening',
+      'loaded',
+      'ready',
+    ])
+    expect(ends.map(([, ms]) => ms)).toEqual(ends.map(([, ms]) => ms).toSorted((a, b) => a - b))
     expect(cli(place, ['produce', 'orders'], '{"id":100,"cents":5}\n').out).toBe(
       '1 accepted, 0 refused.\n',
     )
