@@ -1,8 +1,9 @@
 /** Disks of a simulation, made from files and taken back. */
+import { Content } from '../../src/core/env/simulated/content.ts'
 import { Simulation } from '../../src/core/env/simulated/index.ts'
 import type { Directory } from '../../src/core/env/simulated/tree.ts'
 
-/** A world whose disk holds these files, synced. */
+/** A world whose disk holds these files, synced. Their bytes must not change any more: many worlds share them. */
 export function worldWith(
   files: ReadonlyMap<string, Uint8Array>,
   directories: readonly string[] = [],
@@ -29,8 +30,8 @@ export function worldWith(
     const name = names.pop() ?? ''
     const inode = disk.newFile()
     inode.links = 1
-    inode.volatile.write(bytes, 0)
-    inode.durable.write(bytes, 0)
+    inode.volatile = Content.of(bytes)
+    inode.durable = Content.of(bytes)
     disk.usedBytes += bytes.length
     const parent = directory(names)
     parent.volatile.set(name, inode)

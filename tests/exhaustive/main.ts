@@ -5,6 +5,7 @@
  *     npm run exhaust -- faults [NAME] [--every N]             every disk call that can fail, by every errno
  *     npm run exhaust -- bits [--from N --count N --cores N | --sample N --seed N]   every bit of data directories
  *     npm run exhaust -- decoders [--count N --from N --seed N --cores N]  mutations of every encoding
+ *     npm run exhaust -- handoff [--seed N --ends N]   memory that threads share, in every order; threads ended in the middle
  *
  * Exit status 1 when a promise broke; the last line says how it went.
  */
@@ -17,6 +18,7 @@ import { crashStates, otherCrashStates } from './crash-states.ts'
 import { decoders } from './decoders.ts'
 import { subjects } from './decoder-subjects.ts'
 import { faults } from './faults.ts'
+import { handoff } from './handoff-gate.ts'
 
 const [gate = '', ...rest] = process.argv.slice(2)
 process.argv.splice(2, Infinity, ...rest)
@@ -49,6 +51,8 @@ async function fault(): Promise<number> {
 async function bits(): Promise<number> {
   const usage = 'npm run exhaust -- bits [--from N --count N --cores N | --sample N --seed N]'
   const given = numbers(usage, ['from', 'count', 'cores', 'sample', 'seed'])
+  // Errors are part of the way, thousands of them, and nobody reads where they came from.
+  Error.stackTraceLimit = 0
   const all = await directories()
   const total = bitsOf(all)
   const { from = 0, cores = 1, sample, seed = 1 } = given
@@ -119,6 +123,16 @@ async function onCores(
   return failed
 }
 
+async function handingOff(): Promise<number> {
+  const { seed = 1, ends = 100 } = numbers('npm run exhaust -- handoff [--seed N --ends N]', [
+    'seed',
+    'ends',
+  ])
+  const { what, broken } = await handoff(seed, ends, tell)
+  end(broken, what)
+  return broken.length
+}
+
 function end(broken: readonly string[], what: string): void {
   for (const line of broken.slice(0, 8)) console.log(line)
   const seconds = ((performance.now() - started) / 1_000).toFixed(1)
@@ -130,6 +144,7 @@ const gates: Readonly<Record<string, () => Promise<number>>> = {
   faults: fault,
   bits,
   decoders: decoding,
+  handoff: handingOff,
 }
 const run = gates[gate]
 if (run === undefined) {

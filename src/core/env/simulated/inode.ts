@@ -49,10 +49,7 @@ export class Inode {
   /** Inverts one bit on the disk, where a later sync of other bytes leaves it. */
   flip(byte: number, bit: number): void {
     for (const content of [this.durable, this.volatile]) {
-      if (byte < content.size) {
-        const view = content.view()
-        view[byte] = (view[byte] ?? 0) ^ (1 << bit)
-      }
+      if (byte < content.size) content.flip(byte, bit)
     }
   }
 
