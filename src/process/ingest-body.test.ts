@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { keyText } from './ingest-event.ts'
+import { EventReader, keyText } from './ingest-event.ts'
 import { EventSpans, splitBody } from './ingest-split.ts'
 import { parseIsoTime, readTime } from './ingest-time.ts'
+import { rules } from './ingest.fixture.ts'
 
 function split(body: string, format: 'json' | 'ndjson', maxEvents = 1_000): string[] | string {
   const spans = new EventSpans()
@@ -192,6 +193,16 @@ describe('event times', () => {
     for (const value of [Number.NaN, Infinity, 1e17, -1e17, true, {}, [], null])
       expect(readTime(value)).toBeNaN()
   })
+})
+
+test('an event may be as far ahead of the clock as the stream allows, and no further', () => {
+  const reader = new EventReader(rules)
+  const codeAt = (time: number): string | undefined => {
+    const bytes = Buffer.from(JSON.stringify({ id: 'a', at: time }))
+    return reader.read(bytes, 0, bytes.length, 1_000_000)?.code
+  }
+  expect(codeAt(1_000_000 + rules.futureMs)).toBeUndefined()
+  expect(codeAt(1_000_001 + rules.futureMs)).toBe('MR1027')
 })
 
 test('two keys have one text only where they are one key', () => {

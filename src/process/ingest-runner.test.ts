@@ -123,17 +123,11 @@ describe('a pushed event', () => {
     },
   )
 
-  test('is stored when it is exactly as large, as long or as early as it may be', async () => {
+  test('is stored when it is exactly as large, or its key as long, as it may be', async () => {
     const world = await begun()
-    const now = world.env.clock.now()
     const large = JSON.stringify(event('a', { x: '' }))
     const x = 'x'.repeat(limits.eventBytes - large.length)
-    const most = [
-      { id: 'soon', at: now + rules.futureMs },
-      event('k'.repeat(limits.keyBytes)),
-      event('a', { x }),
-    ]
-    for (const one of most) {
+    for (const one of [event('k'.repeat(limits.keyBytes)), event('a', { x })]) {
       const body = Buffer.from(JSON.stringify(one))
       expect(await world.send({ body, format: 'json' })).toMatchObject({ status: 200, accepted: 1 })
     }
