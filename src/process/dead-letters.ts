@@ -52,6 +52,9 @@ export type LetterRecord =
 
 /** Value of a record in `<pipeline>.<stage>.replay`: a letter on its way back to the operator that failed. */
 export interface ReplayRecord {
+  /** The operator's name, by which it is found when the pipeline has changed; undefined in records of old versions. */
+  readonly operator?: string | undefined
+  /** Its node id when it failed; -1 where the pipeline had it no more when it came back. */
   readonly node: number
   /** The letter's raw bytes. */
   readonly raw: Uint8Array
@@ -132,6 +135,7 @@ export function decodeReplay(bytes: Uint8Array): ReplayRecord | undefined {
   if (json === undefined || raw === undefined || node === undefined || letter === undefined)
     return undefined
   return {
+    operator: text(json, 'operator'),
     node,
     raw,
     letter,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { count, pipeline, sum, tumbling } from '../index.ts'
+import type { PipelineDefinition } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
 import { replayLetters } from '../runtime/admin/letters.ts'
 import { decodeLetterRecord } from './dead-letters.ts'
@@ -345,6 +346,28 @@ describe('replay', () => {
     expect((await lettersOf(world)).map(({ code }) => code)).toEqual(['MR4005', 'MR4014'])
   })
 
+  test('a letter enters at its operator where that is another node of the pipeline by now', async () => {
+    const having = (before: number, broken: boolean): PipelineDefinition =>
+      pipeline('p', { partitions: 2 }, (p) => {
+        let rows = p.stream('events', { schema: Event, key: 'id' })
+        for (let i = 0; i < before; i++) rows = rows.filter(() => true, { name: `more-${i}` })
+        rows
+          .map(
+            (e) => {
+              if (broken) throw new Error('unlucky')
+              return { n: e.n + 1 }
+            },
+            { name: 'first' },
+          )
+          .map(({ n }) => ({ n: n * 10 }), { name: 'second' })
+          .to(p.topic('out'))
+      })
+    const { world } = await ran(having(0, true), [row('k1', 1)])
+    const changed = new StageWorld(having(1, false), { log: world.log })
+    await replayLast(changed)
+    expect((await changed.read('out')).map(({ value }) => value)).toEqual([{ n: 20 }])
+  })
+
   test('a letter that fails again keeps its first origin and counts on', async () => {
     const definition = withMap(
       () => {
@@ -353,18 +376,18 @@ describe('replay', () => {
       { retries: 1 },
     )
     const { world, letters } = await ran(definition, [row('k1', 1), row('k1', 2)])
-    const { id, topic, partition, offset, raw, key, node } = letters[1]!
+    const { id, topic, partition, offset, raw, key, node, operator } = letters[1]!
     const same = { id, topic, partition, offset, raw, key, node }
     expect(same).toMatchObject({ topic: 'events', partition: 1, offset: 1 })
     await replayLast(world)
     await replayLast(world)
     // There is no such operator any more: the letter is kept as it is.
-    await replayLast(world, { node: 99 })
-    await replayLast(world, { node: node as number })
+    await replayLast(world, { operator: 'gone' })
+    await replayLast(world, { operator, node: node as number })
     expect((await lettersOf(world)).slice(2)).toMatchObject([
       { ...same, code: 'MR4001', attempts: 4 },
       { ...same, code: 'MR4001', attempts: 6 },
-      { ...same, id: expect.any(String), node: 99, code: 'MR4014', attempts: 7 },
+      { ...same, id: expect.any(String), operator: 'gone', node: -1, code: 'MR4014', attempts: 7 },
       { ...same, code: 'MR4001', attempts: 9 },
     ])
     expect(totals(world)).toEqual({ read: 6, deadLettered: 6 })

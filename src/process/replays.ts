@@ -5,6 +5,7 @@
 import { MillraceError } from '../errors.ts'
 import { BlockBuilder, BlockView } from '../log/block.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
+import { nameOf } from '../plan/stages.ts'
 import type { StageInput } from '../plan/plan.ts'
 import { parseJson } from '../schema/json-parse.ts'
 import { keyOf } from './dead-letters.ts'
@@ -50,6 +51,21 @@ export class Replays {
     this.#inputs = inputs
   }
 
+  /**
+   * The record with the node that its operator is now: node ids are positions, and names are what a pipeline keeps when it
+   * changes. Where there is none of that name, it names no node.
+   */
+  here(record: ReplayRecord | undefined): ReplayRecord | undefined {
+    if (record?.operator === undefined) return record
+    const { nodes } = this.#definition
+    const isIt = (node: number): boolean => {
+      const found = nodes[node]
+      return found !== undefined && nameOf(found) === record.operator && this.#isPlace(node)
+    }
+    const node = isIt(record.node) ? record.node : nodes.findIndex(({ id }) => isIt(id))
+    return { ...record, node }
+  }
+
   /** Takes a record of a replay topic; the reason where it cannot enter. */
   take(
     task: Task,
@@ -79,10 +95,15 @@ export class Replays {
     for (const entry of this.#waiting.splice(0)) process(entry)
   }
 
+  #isPlace(node: number): boolean {
+    return this.#inputs.has(node) || this.#built.operators.has(node)
+  }
+
   #atOperator(record: ReplayRecord, columns: Columns): Omit<Entry, 'record'> | MillraceError {
     const target = this.#built.operators.get(record.node)
     if (target === undefined) {
-      const what = `The letter names the node ${record.node}, which this stage does not have.`
+      const named = record.operator ?? `with the number ${record.node}`
+      const what = `The letter names the operator ${named}, which this stage does not have.`
       return new MillraceError('MR4014', what)
     }
     let row: unknown

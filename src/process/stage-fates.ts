@@ -116,7 +116,7 @@ export class StageFates implements Fates, OutputFates {
     this.#letters.add(
       {
         task: partition,
-        operator: this.#nameOf(origin.node),
+        operator: replayed?.operator ?? this.#nameOf(origin.node),
         node: origin.node,
         error,
         attempts: origin.attempts + 1,

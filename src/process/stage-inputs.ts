@@ -228,7 +228,7 @@ export class StageInputs {
     const source = task.time.source(input.index)
     place.watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
     const value = role === 'replay' ? view.value(i) : undefined
-    const replayed = value === undefined ? undefined : decodeReplay(value)
+    const replayed = value === undefined ? undefined : this.#replays.here(decodeReplay(value))
     const timestamp = replayed?.timestamp ?? view.timestamps[i]!
     const refused =
       this.#blamed(input, task, offset) ??

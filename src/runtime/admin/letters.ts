@@ -215,8 +215,9 @@ async function stageReplay(
     const partition = letter.partition ?? (key === undefined ? 0 : partitionOf(key, partitions))
     const block = blocks.get(partition) ?? new BlockBuilder()
     blocks.set(partition, block)
-    const { node, raw, timestamp, watermark, upstream, typedKey, attempts } = letter
+    const { operator, node, raw, timestamp, watermark, upstream, typedKey, attempts } = letter
     const value = encodeReplay({
+      operator,
       node: node ?? 0,
       raw,
       topic: letter.topic,
