@@ -2,7 +2,7 @@
 import type { Expected, Given, Row, RowValue, Totals } from './model.ts'
 import type { Records, SeenRecord } from './observer.ts'
 import { inTopic, sameList, sameSet } from './seen.ts'
-import { lateTopicOf, placesOf, rowTopicOf, topicOf } from './shape.ts'
+import { isIn, lateTopicOf, placesOf, rowTopicOf, topicOf } from './shape.ts'
 import type { Place, Shape } from './shape.ts'
 import type { Outlets } from './sinks.ts'
 import { violation } from './violation.ts'
@@ -151,16 +151,20 @@ function show(key: string, { n, total, low, high }: Totals, mean: number, sure: 
   return `${key}: high ${high} ${counted}`
 }
 
-/** The transactional sinks hold their topics, each record once; the others saw all of it, in order, maybe some again. */
-export function checkSinks(records: Records, shape: Shape, sinks: Outlets): void {
+/**
+ * The transactional sinks hold their topics, each record once; the others saw all of it, in order, maybe some again. A
+ * sink that went with its part got what came first.
+ */
+export function checkSinks(records: Records, shape: Shape, version: number, sinks: Outlets): void {
   for (const part of shape) {
+    const stays = isIn(shape, part, version)
     for (const [partition, rows] of inTopic(records, rowTopicOf(part)).entries()) {
-      const due = rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object }))
+      const all = rows.map((row) => shown({ ...row, value: JSON.parse(row.text) as object }))
       const name = `sink of ${part.name}/${partition}`
       const stored = sinks.stored.get(part.name)?.records
       if (stored !== undefined) {
         const have = stored.filter((record) => record.partition === partition)
-        sameList('I2', name, have.map(shown), due)
+        sameList('I2', name, have.map(shown), stays ? all : all.slice(0, have.length))
       }
       const taken = sinks.taken.get(part.name)
       if (taken === undefined) continue
@@ -173,7 +177,7 @@ export function checkSinks(records: Records, shape: Shape, sinks: Outlets): void
           first.push(shown(record))
         }
       }
-      sameList('I1', name, first, due)
+      sameList('I1', name, first, stays ? all : all.slice(0, first.length))
     }
   }
 }

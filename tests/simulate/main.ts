@@ -6,23 +6,28 @@
  *     npm run sim -- --seeds 1000 --from 1      many
  *     npm run sim -- --minutes 10               as many as there is time for, from --from (default: 1)
  *     npm run sim -- --seeds 100 --cores 1      in one process
+ *     npm run sim -- --seeds 400 --coverage     and which lines of the engine they ran; `--lines`: which they did not
  *
  * Exit status 1 when a promise broke, when two runs of a seed differed, when fewer than a fifth of the kills met an open
  * commit, or when a marked branch was never reached in 20,000 seeds; the last line says how it went.
  */
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { numbers } from '../support/numbers.ts'
 import type { Config } from './config.ts'
+import { Coverage } from './coverage.ts'
 import type { Outcome, Task } from './part.ts'
 import { Report } from './report.ts'
 import { runSeed } from './run.ts'
 
 const usage =
-  'npm run sim -- [--seed N [--set JSON] | --seeds COUNT --from N | --minutes COUNT --from N] [--cores N]'
+  'npm run sim -- [--seed N [--set JSON] | --seeds COUNT --from N | --minutes COUNT --from N] [--cores N] [--coverage [--lines]]'
 const set = takeSet()
+const lines = takeFlag('--lines')
+const coverage = takeFlag('--coverage') || lines ? new Coverage() : undefined
 const given = numbers(usage, ['seed', 'seeds', 'from', 'minutes', 'cores'])
 process.exitCode = given.seed === undefined ? await many() : await one(given.seed, set)
 
@@ -31,6 +36,12 @@ function takeSet(): Partial<Config> {
   if (at === -1) return {}
   const [, text = ''] = process.argv.splice(at, 2)
   return JSON.parse(text) as Partial<Config>
+}
+
+function takeFlag(name: string): boolean {
+  const at = process.argv.indexOf(name)
+  if (at >= 0) process.argv.splice(at, 1)
+  return at >= 0
 }
 
 async function one(seed: number, change: Partial<Config>): Promise<number> {
@@ -58,12 +69,18 @@ async function many(): Promise<number> {
   const telling = setInterval(() => report.progress(), 5_000)
   await Promise.all(Array.from({ length: cores }, () => part(take, report)))
   clearInterval(telling)
+  coverage?.tell(lines)
+  coverage?.remove()
   return report.end() ? 0 : 1
 }
 
 /** One process, from its first seed to its last. */
 async function part(take: () => Task | undefined, report: Report): Promise<void> {
-  const child = fork(fileURLToPath(new URL('part.ts', import.meta.url)))
+  const counted = coverage === undefined ? {} : { NODE_V8_COVERAGE: coverage.directory }
+  const child = fork(fileURLToPath(new URL('part.ts', import.meta.url)), {
+    env: { ...process.env, ...counted },
+  })
+  const ended = once(child, 'exit')
   for (let task = take(); task !== undefined; task = take()) {
     const outcome = await ask(child, task)
     if (outcome === undefined) {
@@ -73,6 +90,7 @@ async function part(take: () => Task | undefined, report: Report): Promise<void>
     report.add(task.seed, outcome)
   }
   child.disconnect()
+  await ended
 }
 
 /** Undefined when the process ended. */

@@ -1,6 +1,7 @@
 /** Someone outside who reads every topic as it grows, keeps offsets of his own, and remembers what he was shown. */
 import { crc32 } from 'node:zlib'
 import { Arena } from '../../src/core/arena.ts'
+import { limits } from '../../src/limits.ts'
 import { BlockView } from '../../src/log/block.ts'
 import type { Block, Log, Reader } from '../../src/log/log.ts'
 import type { SimulatedEngine } from '../../src/testing/index.ts'
@@ -134,6 +135,7 @@ export class Observer {
     while (!this.#stopped) {
       await sleep(this.everyMs)
       const { log } = engine
+      this.error ??= outOfBounds(engine)
       // What comes after he stopped, the one who reads everything need not see.
       if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.
@@ -161,14 +163,9 @@ export class Observer {
     for (const [place, { nextOffset, lsn, crc }] of this.walk.blocks) {
       if (isGone(final, place)) continue
       const now = final.blocks.get(place)
-      if (
-        now === undefined ||
-        now.nextOffset !== nextOffset ||
-        now.lsn !== lsn ||
-        now.crc !== crc
-      ) {
-        throw violation('I9', `${place} of LSN ${lsn} was shown and is gone`)
-      }
+      if (now === undefined) throw violation('I9', `${place} of LSN ${lsn} was shown and is gone`)
+      if (now.nextOffset !== nextOffset || now.lsn !== lsn || now.crc !== crc)
+        throw violation('I3', `${place} of LSN ${lsn} was shown and is another commit's now`)
     }
     for (const [place, { lsn }] of final.blocks) {
       if (lsn < this.walk.lastLsn && !this.walk.blocks.has(place) && !isGone(this.walk, place)) {
@@ -179,6 +176,15 @@ export class Observer {
       }
     }
   }
+}
+
+/** I10: what tasks hold. What waits in queues and buffers, the engine asserts itself where it grows. */
+function outOfBounds(engine: SimulatedEngine): Error | undefined {
+  for (const { id, stateBytes } of engine.report()) {
+    if (stateBytes > limits.stateBytes)
+      return violation('I10', `${id} holds ${stateBytes} bytes of state`)
+  }
+  return undefined
 }
 
 export function isGone(walk: TopicWalk, place: string): boolean {

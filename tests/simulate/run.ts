@@ -13,6 +13,7 @@ import type { Final } from './check.ts'
 import { draw } from './config.ts'
 import type { Config } from './config.ts'
 import { Observer, TopicWalk } from './observer.ts'
+import { checkOwners } from './owners.ts'
 import { Producer } from './producers.ts'
 import type { Ledger } from './producers.ts'
 import { readRotten, rotOne } from './rot.ts'
@@ -46,10 +47,13 @@ export async function runSeed(
 ): Promise<RunResult> {
   const config = { ...draw(new SeededRandom(seed, 'config')), ...change }
   const run = new Run(seed, config, traceLines)
-  const failed = await run.all().then(
-    () => undefined,
-    (error: unknown) => asViolation(error),
-  )
+  const failed = await run
+    .all()
+    .then(() => checkOwners(run.simulation.disk().contents()))
+    .then(
+      () => undefined,
+      (error: unknown) => asViolation(error),
+    )
   const { simulation, tally, final } = run
   const disk = simulation.disk()
   return {
@@ -336,7 +340,8 @@ class Run {
     await this.#drive('reading everything', read())
     const versionAt = (partition: number, offset: number): number =>
       this.#versions.at(partition, offset)
-    return { walk: this.final, positions, versionAt, plans }
+    const version = this.#versions.changed
+    return { walk: this.final, positions, versionAt, plans, version }
   }
 
   async #until(done: () => boolean, everyMs = 10): Promise<void> {
