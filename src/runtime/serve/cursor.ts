@@ -48,6 +48,7 @@ export class TopicCursor {
   readonly #arena = new Arena(arenaBytes)
   readonly #view = new BlockView()
   #block: OpenBlock | undefined
+  #failure: MillraceError | undefined
 
   private constructor(topic: string, reader: Reader, next: Map<number, number>) {
     this.#topic = topic
@@ -135,6 +136,7 @@ export class TopicCursor {
   /** Goes to `offset` of a partition, which is not behind what was read. */
   skipTo(partition: number, offset: number): void {
     this.#block = undefined
+    this.#failure = undefined
     this.#next.set(partition, offset)
     for (const [one, next] of this.#next)
       this.#reader.seek({ topic: this.#topic, partition: one, offset: next })
@@ -149,13 +151,14 @@ export class TopicCursor {
   }
 
   #nextBlock(empty: boolean): OpenBlock | 'full' | 'end' | Extract<Piece, { kind: 'gone' }> {
+    if (this.#failure !== undefined) throw this.#failure
     for (;;) {
       const read = this.#reader.next(this.#arena)
       switch (read.result) {
         case 'caught-up':
           return 'end'
         case 'corrupt':
-          throw read.error
+          return this.#failed(read.error, empty)
         case 'arena-full':
           this.#arena.reset()
           if (!empty) return 'full'
@@ -176,10 +179,8 @@ export class TopicCursor {
           const { partition, baseOffset: base, nextOffset: next } = read
           if (read.kind === 'records') {
             if (!this.#view.read(read.bytes)) {
-              throw new MillraceError(
-                'MR2005',
-                `The block at offset ${base} of ${this.#topic}/${partition} is malformed.`,
-              )
+              const what = `The block at offset ${base} of ${this.#topic}/${partition} is malformed.`
+              return this.#failed(new MillraceError('MR2005', what), empty)
             }
             this.#block = { partition, base, next, row: 0 }
             return this.#block
@@ -188,6 +189,13 @@ export class TopicCursor {
         }
       }
     }
+  }
+
+  /** What was read before the damage is given first. */
+  #failed(error: MillraceError, empty: boolean): 'full' {
+    this.#failure = error
+    if (empty) throw error
+    return 'full'
   }
 
   #textOf(partition: number, offset: number, row: number): string {

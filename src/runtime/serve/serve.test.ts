@@ -52,6 +52,16 @@ describe('topics over HTTP', () => {
     ])
   })
 
+  test('where a topic cannot be read on, what could be comes first and then the reason', async () => {
+    const { url, log, produce: add } = await serve()
+    await add('sales', 0, [{ n: 0 }])
+    const writer = await log.open('broken')
+    writer.append('sales', 0, new Uint8Array(48), 1)
+    await writer.commit()
+    const lines = linesIn(await (await fetch(`${url}/topics/sales/records`)).text())
+    expect(lines).toMatchObject([{ value: { n: 0 } }, { error: { code: 'MR2005' } }])
+  })
+
   test('a follower gets what comes, and nobody is kept when it leaves or the server closes', async () => {
     const served = await serve()
     const { url, produce: add } = served
