@@ -1,6 +1,7 @@
 /** Verification of what lies beside the log. */
 import { describe, expect, test } from 'vitest'
 import type { SimulatedEnv } from '../core/env/simulated/index.ts'
+import { makeDirectories } from '../core/directories.ts'
 import { golden, restored, small } from '../log/embedded/damage.suite.ts'
 import { saveJson } from '../runtime/data-files.ts'
 import { verifyDirectory } from './verify-directory.ts'
@@ -21,6 +22,20 @@ function flip(env: SimulatedEnv, name: string): void {
   )
   file.close()
 }
+
+test('a damaged snapshot is named, and costs nothing', async () => {
+  const { env } = restored(await golden())
+  const folder = `${small.directory}/state/p.main.counts.changelog/3`
+  makeDirectories(env.disk, folder)
+  const file = env.disk.open(`${folder}/17.snap`, 'create')
+  file.write(new Uint8Array(100), 0)
+  file.close()
+  expect(verify(env)).toMatchObject({
+    verdict: 'harmless',
+    snapshots: 1,
+    findings: [{ grade: 'harmless', file: 'state/p.main.counts.changelog/3/17.snap' }],
+  })
+})
 
 describe('the small files beside the log', () => {
   test('are damage where the engine would not start, and harmless where it makes them anew', async () => {

@@ -1,15 +1,21 @@
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import type { WebSocket } from 'ws'
 import { Simulation } from '../../core/env/simulated/index.ts'
 import { limits } from '../../limits.ts'
 import { BlockBuilder } from '../../log/block.ts'
+import type { Log } from '../../log/log.ts'
 import { encodeLetter } from '../../process/dead-letters.ts'
 import type { LiveMessage } from './index.ts'
 import { stagesOf, totalsOf } from './live-stages.ts'
+import { LiveHub } from './live.ts'
 import { encoder, Listener, report, serve } from './serve.suite.ts'
 import { Client } from './socket.ts'
+import { serveUpgrades } from './upgrade.ts'
+import type { UpgradeOptions } from './upgrade.ts'
 
 /** What a Client needs of a WebSocket, with what waits in it set by hand. */
 class FakeSocket extends EventEmitter {
@@ -85,6 +91,41 @@ describe('a slow client', () => {
     await simulation.advance(limits.followerBeatMs + 1)
     expect(socket.terminated).toBe(true)
   })
+})
+
+test('nothing is looked up any more when the last who looked has gone', async () => {
+  const simulation = new Simulation({ seed: 1 })
+  let asked = 0
+  const hub = new LiveHub({
+    env: simulation.env('p'),
+    log: {} as Log,
+    snapshot: () => {
+      asked++
+      return Promise.resolve({ state: 'ready', version: '0', upMs: 1, notReady: [], tasks: [] })
+    },
+    outputs: [],
+    deadLetters: [],
+  })
+  const gone = new AbortController()
+  const sent: string[] = []
+  const client = { ended: gone.signal, ready: true, send: (text: string) => void sent.push(text) }
+  hub.join(client as unknown as Client)
+  await simulation.advance(5_500)
+  expect([asked, sent.length]).toEqual([6, 6])
+  gone.abort()
+  await simulation.advance(10_000)
+  expect([asked, sent.length]).toEqual([6, 6])
+})
+
+test('a connection that fails in its handshake ends alone', () => {
+  const server = new EventEmitter()
+  const options = { host: '127.0.0.1', origins: [] } as unknown as UpgradeOptions
+  serveUpgrades(server as Server, options)
+  const socket = new PassThrough()
+  const request = { headers: { host: 'example.org' }, url: '/live' }
+  server.emit('upgrade', request, socket, Buffer.alloc(0))
+  socket.emit('error', new Error('reset'))
+  expect(socket.destroyed).toBe(true)
 })
 
 describe('the live page', () => {
