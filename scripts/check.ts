@@ -9,6 +9,7 @@ import { ambient } from './check/ambient.ts'
 import { contracts } from './check/contracts.ts'
 import { edges } from './check/edges.ts'
 import type { Check, Finding } from './check/finding.ts'
+import { invariants } from './check/invariants.ts'
 import { layers } from './check/layers.ts'
 import { hygiene } from './check/hygiene.ts'
 import { independence } from './check/oracles.ts'
@@ -22,6 +23,7 @@ const known: Check[] = [
   format,
   layers,
   independence,
+  invariants,
   ambient,
   edges,
   contracts,

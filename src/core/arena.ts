@@ -28,7 +28,7 @@ export class Arena {
   take(length: number): Uint8Array {
     assert(
       this.fits(length),
-      () => `arena: ${length} bytes do not fit beside ${this.#used} of ${this.#capacity}`,
+      () => `I10: ${length} bytes do not fit beside ${this.#used} of ${this.#capacity}`,
     )
     const start = this.#used
     if (start + length > this.#bytes.length) {

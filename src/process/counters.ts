@@ -1,3 +1,4 @@
+import { assert } from '../core/assert.ts'
 import type { TaskCounters } from './runner.ts'
 
 /** The counters of a task that has not read anything yet. */
@@ -12,4 +13,14 @@ export function noCounters(): TaskCounters {
     expired: 0,
     emitted: 0,
   }
+}
+
+/** The same counters, on their way into a commit: what was read has become one of the others. */
+export function balanced(counters: Readonly<TaskCounters>): Readonly<TaskCounters> {
+  const { read, processed, deadLettered, late, skipped, shed, expired } = counters
+  assert(
+    read === processed + deadLettered + late + skipped + shed + expired,
+    () => `I11: the counters do not add up: ${JSON.stringify(counters)}`,
+  )
+  return counters
 }

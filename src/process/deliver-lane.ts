@@ -10,7 +10,7 @@ import { MillraceError } from '../errors.ts'
 import { BlockView } from '../log/block.ts'
 import type { Position, Reader } from '../log/log.ts'
 import type { Rejected, SinkBatch, SinkRecord, StoredPosition } from '../sinks/sink.ts'
-import { noCounters } from './counters.ts'
+import { balanced, noCounters } from './counters.ts'
 import type { Decode, DecodedRow, Origin } from './deliver-decode.ts'
 import type { TaskCounters } from './runner.ts'
 
@@ -433,7 +433,13 @@ export class Lane {
     gap: Gap | undefined,
   ): void {
     this.#settled = to
-    this.outcome = { to, counters, failures, gap, meta: JSON.stringify({ counters, gap }) }
+    this.outcome = {
+      to,
+      counters,
+      failures,
+      gap,
+      meta: JSON.stringify({ counters: balanced(counters), gap }),
+    }
   }
 
   #seek(offset: number): void {

@@ -3,6 +3,7 @@
  * tasks are buckets of producers. A request is answered after the commit that holds its events, its verdicts and, for an
  * idempotent producer, its session; it is stored as a whole or not at all.
  */
+import { assert } from '../core/assert.ts'
 import type { Env } from '../core/env/env.ts'
 import { mark } from '../core/mark.ts'
 import { MillraceError } from '../errors.ts'
@@ -65,6 +66,7 @@ export class IngestQueue {
 
   give(bytes: number): void {
     this.#used -= bytes
+    assert(this.#used >= 0, 'I10: no request gives room back twice')
   }
 }
 

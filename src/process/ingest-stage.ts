@@ -6,7 +6,7 @@ import { assert } from '../core/assert.ts'
 import { messageOf } from '../errors.ts'
 import { BlockBuilder } from '../log/block.ts'
 import type { Position, Writer } from '../log/log.ts'
-import { noCounters } from './counters.ts'
+import { balanced, noCounters } from './counters.ts'
 import { encodeLetter, letterId } from './dead-letters.ts'
 import type { Refusal } from './ingest-request.ts'
 import type { TaskCounters } from './runner.ts'
@@ -215,7 +215,7 @@ export class IngestStage {
 
 /** A copy, as it is committed. */
 function metaOf({ counters, source }: TaskMeta): TaskMeta {
-  return { counters: { ...counters }, source }
+  return { counters: { ...balanced(counters) }, source }
 }
 
 function metaIn(text: string | undefined): TaskMeta {

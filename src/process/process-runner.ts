@@ -118,7 +118,7 @@ export class ProcessRunner implements Runner {
 
   step(budget: StepBudget): StepResult {
     const open = this.#opened()
-    assert(!this.#staged, 'no step between stage and committed')
+    assert(!this.#staged, 'I2: no step between stage and committed')
     this.#resumed = false
     const worked = this.#work(open, budget)
     this.#dropFailed(open)

@@ -10,6 +10,7 @@ import { float64Codec, frozenCodec, jsonCodec } from '../state/codecs.ts'
 import { MemoryStore } from '../state/memory.ts'
 import type { RestoreTarget } from '../state/restore.ts'
 import { restoreStores } from '../state/restore.ts'
+import { balanced } from './counters.ts'
 import type { BuiltStage } from './operators/build.ts'
 import type { AnyStore, Task } from './task.ts'
 import { layoutIn } from './time/task-time.ts'
@@ -60,7 +61,7 @@ export async function openPositions(resources: StageResources): Promise<Reader> 
 
 /** What a stage keeps in the metadata of its first input's positions. */
 export function writeMeta(task: Task): string {
-  return JSON.stringify({ counters: task.counters })
+  return JSON.stringify({ counters: balanced(task.counters) })
 }
 
 function readMeta(position: Position): object {

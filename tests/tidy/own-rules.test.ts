@@ -3,6 +3,7 @@ import { ambient } from '../../scripts/check/ambient.ts'
 import { contracts } from '../../scripts/check/contracts.ts'
 import { staleEdges } from '../../scripts/check/edges.ts'
 import { hygiene } from '../../scripts/check/hygiene.ts'
+import { invariants } from '../../scripts/check/invariants.ts'
 import { layers } from '../../scripts/check/layers.ts'
 import { anyInTypes } from '../../scripts/check/package.ts'
 import { findingsIn, inProject, places } from './plant.ts'
@@ -191,4 +192,30 @@ test('any is found in what users can reach, written or inferred', async () => {
     anyInTypes,
   )
   expect(places(found)).toEqual(['dist/inner/a.d.ts:2 public any'])
+})
+
+describe('invariants', () => {
+  const numbers = Array.from({ length: 12 }, (_, i) => `I${i + 1}`)
+  const project = {
+    'src/a.ts': `${numbers.map((number) => `// Upholds ${number}.`).join('\n')}\n`,
+    'tests/simulate/a.ts': `export const names = [${numbers.map((n) => `'${n}'`).join(', ')}]\n`,
+    'docs/concepts/guarantees.md': numbers.map((n) => `- **${n}** Something.\n`).join(''),
+  }
+
+  test('all twelve by their numbers, in the code, the simulator and the docs', async () => {
+    expect(await findingsIn(invariants, project)).toEqual([])
+  })
+
+  test.each(Object.keys(project))('one that is missing in %s is reported', async (file) => {
+    const text = project[file as keyof typeof project].replaceAll(/\bI11\b/g, '')
+    const [found, ...more] = await findingsIn(invariants, { ...project, [file]: text })
+    expect(found?.message).toMatch(/I11|not said/)
+    expect(more).toEqual([])
+  })
+
+  test('a number that is none is reported', async () => {
+    const text = `${project['src/a.ts']}// Upholds I13.\n`
+    const found = await findingsIn(invariants, { ...project, 'src/a.ts': text })
+    expect(places(found)).toEqual(['src/a.ts:13 invariants'])
+  })
 })

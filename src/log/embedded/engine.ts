@@ -104,6 +104,7 @@ export class Engine {
         this.state.apply(head, () => plan.positions),
         'what the log encoded it decodes',
       )
+      assert(head.lsn <= this.log.published.lsn, 'I1: what is acknowledged is durable')
       return {
         outcome: 'committed',
         lsn: head.lsn,

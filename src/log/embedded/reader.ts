@@ -150,8 +150,13 @@ export class SegmentReader implements Reader {
       const section = this.#find(map)
       if (section !== undefined) {
         const taken = this.#take(map, section, arena)
-        if (taken !== undefined) return taken
-        continue
+        if (taken === undefined) continue
+        const shown = taken.result === 'block' ? taken.lsn : 0
+        assert(
+          shown <= lsn || shown <= this.#host.publishedLsn(),
+          'I3, I9: a reader sees nothing before it is published',
+        )
+        return taken
       }
       if (map.broken !== undefined) return this.#flawed(map, map.end, map.broken)
       if (base === segments.tailBase) {
@@ -255,6 +260,7 @@ export class SegmentReader implements Reader {
     return undefined
   }
 
+  /** Committed data that cannot be read: said once and at every call from then on, never passed over (I6). */
   #flawed(map: SegmentMap, at: number, why: string, section?: number): ReadResult {
     const lsn = section === undefined ? map.nextLsn : map.lsns[section]!
     const file = fileName(map.id)

@@ -73,7 +73,7 @@ export class SegmentMap {
   }
 
   add(head: FrameHead, position: number): void {
-    assert(head.lsn === this.nextLsn && position === this.end, 'frames join a map in order')
+    assert(head.lsn === this.nextLsn && position === this.end, 'I4: frames join a map in order')
     for (const section of head.sections) {
       const { kind } = section
       if (

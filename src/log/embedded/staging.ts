@@ -76,13 +76,13 @@ export class StagingWriter implements Writer {
   }
 
   position(group: string, position: Position): void {
-    assert(!this.#committing, 'nothing is staged while a commit is under way')
+    assert(!this.#committing, 'I5: nothing is staged while a commit is under way')
     this.#positions.push({ group, ...position })
     this.#positionBytes += 64 + group.length + position.topic.length + position.meta.length
   }
 
   async commit(): Promise<CommitResult> {
-    assert(!this.#committing, 'one commit at a time')
+    assert(!this.#committing, 'I5: one commit at a time')
     if (this.#closed !== undefined) {
       this.#clear()
       return { outcome: 'refused', error: this.#closed }
@@ -149,7 +149,7 @@ export class StagingWriter implements Writer {
   }
 
   #stage(kind: number, topic: string, partition: number, bytes: Uint8Array, count: number): void {
-    assert(!this.#committing, 'nothing is staged while a commit is under way')
+    assert(!this.#committing, 'I5: nothing is staged while a commit is under way')
     assert(count > 0 && Number.isSafeInteger(count), 'a block holds at least one record')
     const end = this.#used + align8(bytes.length)
     if (end > this.#buffer.length) this.#grow(end)

@@ -1,6 +1,7 @@
 /**
  * A partition that brings no records must not hold back the others' windows. Its owner decides, and commits, that its
- * watermark rises: to the smallest of the active partitions; when all are idle, by the wall time that passes.
+ * watermark rises: to the smallest of the active partitions; when all are idle, by the wall time that passes. A replay
+ * takes the decision from the log and does not decide anew (I12).
  */
 export interface IdleFacts {
   /** The partition's watermark. */
