@@ -11,6 +11,7 @@
  *     engine.start()
  */
 import { must } from '../core/assert.ts'
+import { ProcessDied } from '../core/env/simulated/index.ts'
 import type {
   CrashKind,
   SimulatedDisk,
@@ -175,7 +176,13 @@ export class SimulatedEngine {
 
   /** How every task stands, of workers that are up. */
   report(): readonly TaskReport[] {
-    return this.#life?.report() ?? []
+    try {
+      return this.#life?.report() ?? []
+    } catch (error) {
+      // Asking reads from the disk, and there it may die.
+      if (error instanceof ProcessDied) return []
+      throw error
+    }
   }
 
   #crash(kind: CrashKind): void {
