@@ -71,4 +71,28 @@ describe('past its hold', () => {
     expect(world.report('late')[0]).toMatchObject({ status: 'running', counters: { expired: 0 } })
     await world.halt()
   })
+
+  test('a task whose sink cannot even be reached says so before it is back', async () => {
+    const world = new World()
+    await world.start({
+      segmentBytes: 40_000,
+      checkpointBytes: 20_000,
+      retentionMs: 1_000,
+      retentionCheckMs: 500,
+    })
+    const sink = memory({ hold: { ms: 2_000, bytes: 1_000_000_000 } })
+    world.deliver({ out: sink })
+    await world.produce(0, [row(0)])
+    await world.until(world.delivered('out', 1))
+    await world.halt()
+    world.deliver({ out: { ...sink, open: () => Promise.reject(new Error('away')) } })
+    const filler = 'x'.repeat(2_000)
+    for (let i = 1; i < 100; i++) {
+      await world.produce(0, [{ ...row(i), filler }])
+      await world.simulation.advance(100)
+    }
+    await world.until(() => world.report('out')[0]!.status === 'behind-retention')
+    expect(world.report('out')[1]!.status).not.toBe('behind-retention')
+    await world.halt()
+  })
 })

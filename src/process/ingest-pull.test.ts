@@ -127,16 +127,21 @@ describe('a pulled source', () => {
   test('that cannot be read for a while goes on where it stood, also behind a restart of the worker', async () => {
     const source = memory([event(1), event(2)])
     let broken = false
+    let readers = 0
     const shaky: Source = {
       ...source,
       open: (context) => {
         const reader = source.open!(context)
+        readers++
         return {
           poll: (events, bytes) => {
             if (broken) throw new MillraceError('MR1060', 'It cannot be read.')
             return reader.poll(Math.min(events, 1), bytes)
           },
-          close: () => reader.close(),
+          close: () => {
+            readers--
+            reader.close()
+          },
         }
       },
     }
@@ -147,6 +152,8 @@ describe('a pulled source', () => {
     source.add(event(3))
     await world.world.advance(10_000)
     expect(world.report().status).toBe('retrying')
+    // However often it was tried: what failed is not kept open.
+    expect(readers).toBeLessThanOrEqual(1)
     world.kill()
     await world.begin()
     await world.world.advance(10_000)
