@@ -305,6 +305,25 @@ describe('snapshots', () => {
     maker.close()
   })
 
+  test('I7: many small commits make a snapshot due before their bytes do, so that a restart has few to read', async () => {
+    const world = await new World().open()
+    const snapshotBytes = 128 * 1024
+    const changelogs = [{ topic: changelog, partitions: 2 }]
+    const maker = await SnapshotMaker.open(world.env, world.log, dir, changelogs, snapshotBytes)
+    let commits = 0
+    let made: readonly { bytes: number }[] = []
+    while (made.length === 0 && commits < 1_000) {
+      for (let i = 0; i < 10; i++) await world.commit([['time', commits++]])
+      made = await maker.round()
+    }
+    expect(commits).toBeGreaterThan(256)
+    expect(commits).toBeLessThan(512)
+    // It counts anew from there.
+    await world.commit([['time', 0]])
+    expect(await maker.round()).toEqual([])
+    maker.close()
+  })
+
   test('a maker that begins with a snapshot keeps no file open', async () => {
     const world = await new World().open()
     await world.commit([['a', 1]])

@@ -35,8 +35,9 @@ export interface MadeSnapshot extends SnapshotPlace {
   readonly entries: number
   /** The changelog up to here is not needed even if the newest snapshot turns out damaged; 0 for the first one. */
   readonly spareOffset: number
-  /** Changelog that was read for it. */
+  /** Changelog that was read for it, and in how many pieces. */
   readonly changelogBytes: number
+  readonly pieces: number
 }
 
 /** The newest snapshot of a store after somebody asked for one. */
@@ -101,8 +102,8 @@ export async function snapshotOnce(
     const header = write(env.disk, dir, place, previous, delta, delta.lsn)
     removeOld(env.disk, folderOf(dir, place), header.lsn)
     const { lsn, offset, bytes, entries } = header
-    const changelogBytes = delta.bytes
-    return { ...place, lsn, offset, bytes, entries, spareOffset: from, changelogBytes }
+    const { bytes: changelogBytes, pieces } = delta
+    return { ...place, lsn, offset, bytes, entries, spareOffset: from, changelogBytes, pieces }
   } finally {
     previous?.file.close()
   }
@@ -110,6 +111,9 @@ export async function snapshotOnce(
 
 /** Snapshots of less changelog than this cost more than they save. */
 const leastBytes = 1024 * 1024
+
+/** Looking up and verifying a piece of changelog takes a restart as long as so many bytes of it. */
+const pieceBytes = 256
 
 /**
  * Changelog bytes behind which a store's next snapshot is due, so that a restart reads about `snapshotBytes` of changelog for
@@ -162,7 +166,7 @@ export class SnapshotMaker {
       const newest = newestWhole(env.disk, dir, place, Infinity)
       newest?.file.close()
       const { bytes: snapshot, offset } = newest?.header ?? { bytes: 0, offset: 0 }
-      since.set(`${changelog}/${partition}`, { place, snapshot, bytes: 0 })
+      since.set(`${changelog}/${partition}`, { place, snapshot, cost: 0 })
       return { topic: changelog, partition, offset }
     })
     return new SnapshotMaker(env, log, dir, snapshotBytes, since, await log.reader(from))
@@ -174,11 +178,13 @@ export class SnapshotMaker {
     const made: MadeSnapshot[] = []
     for (const entry of this.#since.values()) {
       // One snapshot takes in so much changelog and no more: where more came meanwhile, another follows.
-      while (entry.bytes >= dueAfter(this.#snapshotBytes, this.#since.size, entry.snapshot)) {
+      while (entry.cost >= dueAfter(this.#snapshotBytes, this.#since.size, entry.snapshot)) {
         const snapshot = await this.#make(entry.place)
-        entry.bytes = Math.max(0, entry.bytes - (snapshot?.changelogBytes ?? Infinity))
-        entry.snapshot = snapshot?.bytes ?? entry.snapshot
-        if (snapshot !== undefined) made.push(snapshot)
+        if (snapshot === undefined) entry.cost = 0
+        else {
+          this.#took(entry, snapshot)
+          made.push(snapshot)
+        }
       }
     }
     return made
@@ -204,8 +210,7 @@ export class SnapshotMaker {
       const next = await this.#make(place)
       if (next === undefined) break
       made = next
-      entry.bytes = Math.max(0, entry.bytes - made.changelogBytes)
-      entry.snapshot = made.bytes
+      this.#took(entry, made)
     }
     if (made !== undefined) {
       const { lsn, entries, bytes } = made
@@ -215,6 +220,16 @@ export class SnapshotMaker {
     there?.file.close()
     const { lsn, entries = 0, bytes = 0 } = there?.header ?? {}
     return { ...place, lsn, entries, bytes, ms: 0 }
+  }
+
+  #took(entry: Since, { changelogBytes, pieces, bytes }: MadeSnapshot): void {
+    entry.cost = Math.max(0, entry.cost - this.#cost(changelogBytes, pieces))
+    entry.snapshot = bytes
+  }
+
+  /** As bytes: an engine that makes many small commits would else have hundreds of thousands of pieces to read. */
+  #cost(bytes: number, pieces: number): number {
+    return bytes + pieces * Math.min(pieceBytes, this.#snapshotBytes / 128)
   }
 
   async #make({ changelog, partition }: SnapshotPlace): Promise<MadeSnapshot | undefined> {
@@ -246,7 +261,7 @@ export class SnapshotMaker {
         this.#reader.seek({ topic, partition, offset: earliest })
       } else {
         const entry = this.#since.get(`${next.topic}/${next.partition}`)
-        must(entry, 'only what is watched is read').bytes += next.bytes.length
+        must(entry, 'only what is watched is read').cost += this.#cost(next.bytes.length, 1)
       }
     }
   }
@@ -256,8 +271,8 @@ interface Since {
   readonly place: SnapshotPlace
   /** Bytes of the last snapshot; 0 where there is none. */
   snapshot: number
-  /** Changelog bytes since. */
-  bytes: number
+  /** What reading the changelog since would cost. */
+  cost: number
 }
 
 interface Whole {
@@ -271,6 +286,7 @@ interface Delta {
   readonly offset: number
   readonly lsn: number | undefined
   readonly bytes: number
+  readonly pieces: number
 }
 
 function folderOf(dir: string, place: SnapshotPlace): string {
@@ -331,6 +347,7 @@ function readDelta(reader: ChangelogCursor, mostBytes: number): Delta {
   let offset = 0
   let lsn: number | undefined
   let bytes = 0
+  let pieces = 0
   while (bytes < mostBytes) {
     const next = reader.next(arena)
     if (next.result === 'caught-up') break
@@ -345,9 +362,10 @@ function readDelta(reader: ChangelogCursor, mostBytes: number): Delta {
       offset = next.nextOffset
       lsn = next.lsn
       bytes += next.bytes.length
+      pieces++
     }
   }
-  return { entries, offset, lsn, bytes }
+  return { entries, offset, lsn, bytes, pieces }
 }
 
 function write(
