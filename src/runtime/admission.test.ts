@@ -60,12 +60,12 @@ test('a worker whose commits take longer than that still has as many as may alwa
 })
 
 test('a worker that keeps up refuses nothing, also where much comes at once', () => {
-  expect(run({ perMs: 5, commitMs: 10, perCommit: 100, ms: 2_000 }).refused).toBe(0)
-  const { admission } = run({ perMs: 5, commitMs: 10, perCommit: 100, ms: 2_000 })
+  expect(run({ perMs: 2, commitMs: 10, perCommit: 100, ms: 2_000 }).refused).toBe(0)
+  const { admission } = run({ perMs: 2, commitMs: 10, perCommit: 100, ms: 2_000 })
   const before = admission.waiting
   let burst = 0
   for (; admission.admits(); burst++) admission.begin()
-  expect(before + burst).toBeGreaterThanOrEqual(5 * 10 * limits.waitMs * 0.9)
+  expect(before + burst).toBeGreaterThanOrEqual(2 * 4 * limits.waitMs * 0.9)
 })
 
 test('after a burst that was too much a part of it may wait, until it has been calm', () => {
@@ -73,7 +73,7 @@ test('after a burst that was too much a part of it may wait, until it has been c
   const admission = new Admission(() => now, limits)
   while (admission.admits()) admission.begin()
   const most = admission.waiting
-  expect(most).toBe(10 * limits.least)
+  expect(most).toBe(4 * limits.least)
   for (let left = most; left > limits.least; left--) {
     expect(admission.admits()).toBe(false)
     admission.end(false)
@@ -83,5 +83,5 @@ test('after a burst that was too much a part of it may wait, until it has been c
   now += 249
   expect(admission.most).toBe(limits.least)
   now += 1
-  expect(admission.most).toBe(10 * limits.least)
+  expect(admission.most).toBe(4 * limits.least)
 })

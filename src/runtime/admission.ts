@@ -7,7 +7,7 @@ export interface AdmissionLimits {
 }
 
 /** A burst may be so many times what is allowed for long. */
-const burst = 10
+const burst = 4
 /** After so long without a refusal there may be a burst again. */
 const calmMs = 250
 /** The rate is taken anew so often: several commits. */

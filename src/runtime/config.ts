@@ -23,7 +23,12 @@ export interface EngineOptions {
   readonly commitIntervalMs?: number
   /** A worker that shows no progress for this long is ended and replaced, at least 200. Default 30,000. */
   readonly watchdogMs?: number
-  /** Heap of each worker in MiB, at least 32. Default: most of the machine's memory, shared evenly, at most 4,096. */
+  /**
+   * Memory of the whole process in MiB: heaps of workers and what may wait are made to fit it. At least 320, and 96 more for
+   * each worker but the first. Default: 70 % of the machine's memory, or of the container's.
+   */
+  readonly memoryMb?: number
+  /** Heap of each worker in MiB, at least 32. Default: what is left of `memoryMb`, shared evenly, at most 4,096. */
   readonly workerMemoryMb?: number
   /**
    * Bytes per second at which what was written long ago is read again in search of damage: 65,536 to 2^30, or 0 for never.
@@ -45,6 +50,8 @@ export interface EngineConfig {
   readonly commitIntervalMs: number
   readonly watchdogMs: number
   readonly workerMemoryMb: number
+  /** Of bodies that are being received, at most; and as much of bodies that wait for their commit. */
+  readonly bodyBytes: number
   readonly scrubBytesPerSecond: number
   readonly scrubEveryMs: number
   readonly logLevel: LogLevel
@@ -59,10 +66,25 @@ export interface Machine {
 
 const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
+const MiB = 2 ** 20
+/** What the process takes without any work: code, threads that are no workers, young generations, sockets. */
+const engineMb = 160
+/** And each worker, besides its heap. */
+const workerMb = 40
+
 /** Options with defaults filled in. Throws MR6002 naming the option, its value and what it may be. */
 export function resolveConfig(options: EngineOptions, machine: Machine): EngineConfig {
   const workers = integer('workers', options.workers ?? machine.cores, 1, 64)
-  const share = Math.floor((machine.memoryBytes * 0.7) / workers / 2 ** 20)
+  const leastMb = 224 + 96 * workers
+  const memoryMb = integer(
+    'memoryMb',
+    options.memoryMb ?? Math.max(leastMb, Math.floor((machine.memoryBytes * 0.7) / MiB)),
+    leastMb,
+    16_777_216,
+  )
+  const bodyBytes = Math.min((memoryMb * MiB) / 8, limits.receivingBytes)
+  const forWorkers = memoryMb - engineMb - (2 * bodyBytes) / MiB
+  const share = Math.floor(forWorkers / workers) - workerMb
   const logLevel = options.logLevel ?? 'warn'
   if (!levels.includes(logLevel)) {
     throw new MillraceError('MR6002', `logLevel is "${logLevel}" and may be ${levels.join(', ')}.`)
@@ -80,9 +102,10 @@ export function resolveConfig(options: EngineOptions, machine: Machine): EngineC
       60_000,
     ),
     watchdogMs: integer('watchdogMs', options.watchdogMs ?? limits.watchdogMs, 200, 3_600_000),
+    bodyBytes,
     workerMemoryMb: integer(
       'workerMemoryMb',
-      options.workerMemoryMb ?? Math.min(Math.max(share, 256), 4096),
+      options.workerMemoryMb ?? Math.min(Math.max(share, 32), 4096),
       32,
       1_048_576,
     ),

@@ -6,6 +6,7 @@ import { portOf } from '../core/port.ts'
 import { MillraceError } from '../errors.ts'
 import { LogClient } from '../log/embedded/index.ts'
 import type { Logger } from '../observe/logger.ts'
+import { limits } from '../limits.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { MergedPlan } from '../plan/merge.ts'
 import type { Plan } from '../plan/plan.ts'
@@ -152,11 +153,7 @@ export class Engine {
       tell: (slot, message) => this.pool.tell(slot, message),
       renew: (slot) => this.pool.renew(slot),
     })
-    this.ingest = new IngestRouter(
-      () => env.clock.monotonic(),
-      this.assignment,
-      (slot, message, transfer) => this.pool.post(slot, message, transfer),
-    )
+    this.ingest = this.#newRouter()
     for (const { name, error } of admitted.pipelines) {
       if (error !== undefined)
         inputs.logger.error({ code: error.code, pipeline: name }, error.message)
@@ -169,6 +166,16 @@ export class Engine {
       tasks: () => this.reports.tasks(),
     })
     void host.ended.then((error) => this.#logEnded(error))
+  }
+
+  #newRouter(): IngestRouter {
+    const { env, config } = this.inputs
+    return new IngestRouter(
+      () => env.clock.monotonic(),
+      this.assignment,
+      (slot, message, transfer) => this.pool.post(slot, message, transfer),
+      Math.min(limits.ingestQueueBytes, Math.floor(config.bodyBytes / config.workers)),
+    )
   }
 
   get logId(): string {

@@ -50,6 +50,7 @@ export async function serveHttp(engine: Engine): Promise<HttpServer> {
       submit: (topic, request) => engine.ingest.submit(`ingest/${topic}`, request),
     },
     paths,
+    limits: { receivingBytes: config.bodyBytes },
   })
   adminRoutes(app, {
     log: engine.log,

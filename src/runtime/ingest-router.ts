@@ -32,16 +32,19 @@ export class IngestRouter {
   /** Bytes handed to each slot without an answer: what a worker that is held up could pile up. */
   readonly #bytes: number[]
   readonly #admissions: readonly Admission[]
+  readonly #queueBytes: number
   #nextId = 0
   #nextBucket = 0
 
-  /** `now` never goes back, milliseconds. */
+  /** `now` never goes back, milliseconds. `queueBytes`: of bodies that wait for one worker. */
   constructor(
     now: () => number,
     assignment: Assignment,
     post: (slot: number, message: ToWorker, transfer: ArrayBuffer[]) => boolean,
+    queueBytes: number = limits.ingestQueueBytes,
   ) {
     this.#post = post
+    this.#queueBytes = queueBytes
     this.#bytes = assignment.map(() => 0)
     const admission = { waitMs: limits.ingestWaitMs, least: limits.ingestWaiting }
     this.#admissions = assignment.map(() => new Admission(now, admission))
@@ -79,8 +82,8 @@ export class IngestRouter {
     const tooMany = this.#tooMany(slot)
     if (tooMany !== undefined) return Promise.resolve(refusalAnswer(tooMany.code, tooMany.what))
     const waiting = this.#bytes[slot] ?? 0
-    if (waiting > 0 && waiting + body.length > limits.ingestQueueBytes) {
-      const what = `${waiting} bytes of events wait for worker ${slot}; at most ${limits.ingestQueueBytes} may.`
+    if (waiting > 0 && waiting + body.length > this.#queueBytes) {
+      const what = `${waiting} bytes of events wait for worker ${slot}; at most ${this.#queueBytes} may.`
       return Promise.resolve(refusalAnswer('MR1039', what))
     }
     const id = this.#nextId++

@@ -12,7 +12,9 @@ import type { Engine } from './start.ts'
 
 /** Edge: the engine with everything of this process around it. */
 export async function launch(urls: readonly string[], options: EngineOptions): Promise<Engine> {
-  const machine = { cores: availableParallelism(), memoryBytes: totalmem(), cwd: process.cwd() }
+  // 0 where it is not known.
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity)
+  const machine = { cores: availableParallelism(), memoryBytes, cwd: process.cwd() }
   const config = resolveConfig(options, machine)
   const engine = await Supervisor.open({
     env: realEnv(),

@@ -74,8 +74,13 @@ function engineCommand(root: Command, name: string, about: string) {
       duration,
     )
     .option(
+      '--memory <MiB>',
+      'memory of the whole process (default: 70 % of what there is)',
+      wholeNumber(320),
+    )
+    .option(
       '--worker-memory <MiB>',
-      'heap of each worker (default: its share of 70 % of the memory, at most 4096)',
+      'heap of each worker (default: its share of --memory, at most 4096)',
       wholeNumber(32),
     )
     .option(
@@ -103,6 +108,7 @@ interface Flags {
   readonly workers?: number | undefined
   readonly commitInterval?: number | undefined
   readonly watchdog?: number | undefined
+  readonly memory?: number | undefined
   readonly workerMemory?: number | undefined
   readonly scrubRate?: number | undefined
   readonly scrubEvery?: number | undefined
@@ -111,7 +117,7 @@ interface Flags {
 
 function engineOptions(flags: Flags): EngineOptions {
   const { dataDir, port, host, allowOrigin, workers, commitInterval } = flags
-  const { watchdog, workerMemory, scrubRate, scrubEvery, logLevel } = flags
+  const { watchdog, memory, workerMemory, scrubRate, scrubEvery, logLevel } = flags
   return {
     dataDir,
     port,
@@ -120,6 +126,7 @@ function engineOptions(flags: Flags): EngineOptions {
     ...(workers === undefined ? {} : { workers }),
     ...(commitInterval === undefined ? {} : { commitIntervalMs: commitInterval }),
     ...(watchdog === undefined ? {} : { watchdogMs: watchdog }),
+    ...(memory === undefined ? {} : { memoryMb: memory }),
     ...(workerMemory === undefined ? {} : { workerMemoryMb: workerMemory }),
     ...(scrubRate === undefined ? {} : { scrubBytesPerSecond: scrubRate }),
     ...(scrubEvery === undefined ? {} : { scrubEveryMs: scrubEvery }),
