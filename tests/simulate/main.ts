@@ -19,6 +19,7 @@ import { fileURLToPath } from 'node:url'
 import { numbers } from '../support/numbers.ts'
 import type { Config } from './config.ts'
 import { Coverage } from './coverage.ts'
+import { operate } from './operator.ts'
 import type { Outcome, Task } from './part.ts'
 import { Report } from './report.ts'
 import { runSeed } from './run.ts'
@@ -45,7 +46,9 @@ function takeFlag(name: string): boolean {
 }
 
 async function one(seed: number, change: Partial<Config>): Promise<number> {
-  const { config, tally, trace, traceHash, violation } = await runSeed(seed, change, 2_000)
+  const result = await runSeed(seed, change, 2_000)
+  const { config, tally, trace, traceHash } = result
+  const violation = result.violation ?? (await operate(result))
   console.log(trace.join('\n'))
   console.log(`drawn: ${JSON.stringify(config)}`)
   console.log(`what happened: ${JSON.stringify(tally)}`)

@@ -1,6 +1,7 @@
 /** A process that runs the seeds it is given, one at a time, and says how each went. */
 import { onMark } from '../../src/core/mark.ts'
 import type { Config } from './config.ts'
+import { operate } from './operator.ts'
 import { runSeed } from './run.ts'
 import type { Tally } from './tally.ts'
 import { shrink } from './shrink.ts'
@@ -40,6 +41,10 @@ export async function perform({ seed, twice }: Task): Promise<Outcome> {
       violation = `determinism: the trace has the hash ${result.traceHash} once and ${again.traceHash} the second time`
       console.log(`seed ${seed} broke ${violation}`)
     }
+  }
+  if (violation === undefined && seed % 10 === 0) {
+    violation = (await operate(result))?.message
+    if (violation !== undefined) console.log(`seed ${seed} broke ${violation}`)
   }
   const { tally, faults } = result
   return {
