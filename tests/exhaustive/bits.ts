@@ -45,7 +45,7 @@ type Seen = Found<Read> & {
 
 /** The directories whose bits are counted, one after the other. */
 export async function directories(): Promise<readonly Golden[]> {
-  return [await stopped(), await torn()]
+  return [await killed(), await torn()]
 }
 
 export const bitsOf = (all: readonly Golden[]): number =>
@@ -54,8 +54,11 @@ export const bitsOf = (all: readonly Golden[]): number =>
 const bytesOf = (files: Files): number =>
   [...files.values()].reduce((sum, bytes) => sum + bytes.length, 0)
 
-/** A directory with every kind of file: an archive, sealed segments with indexes, both marks and supers, snapshots, JSON. */
-export async function stopped(): Promise<Golden> {
+/**
+ * A directory with every kind of file: an archive, sealed segments with indexes, both marks and supers, snapshots, JSON. Its
+ * engine was killed: the last thing in it is a commit that was acknowledged.
+ */
+export async function killed(): Promise<Golden> {
   const world = worldWith(new Map())
   const ledger = new Ledger()
   const segmentBytes = 16_000
@@ -86,14 +89,14 @@ export async function stopped(): Promise<Golden> {
       savePlans(env, 'data', [{ pipeline: 'shop', hash: 'a' }] as unknown as Parameters<
         typeof savePlans
       >[2])
-      await log.stop()
     })(),
   )
   const files = world.disk().contents()
-  const { found } = await opened(world, segmentBytes)
+  const next = worldWith(files)
+  const { found } = await opened(next, segmentBytes)
   const state = JSON.stringify([0, 1, 2, 3].map((i) => store.get(`k${i}`)))
   if (found?.others['state'] !== state) throw new Error(`restored ${found?.others['state']}`)
-  return whole('stopped', files, segmentBytes, found, world, () => {})
+  return whole('killed', files, segmentBytes, found, next, () => {})
 }
 
 /** A directory whose engine lost power: whole frames above the mark, and behind them half a frame. */
@@ -172,6 +175,21 @@ async function lookAt(env: Env, log: Log): Promise<Seen> {
   }
   return { ...found, others }
 }
+
+/** A bit of a byte that says something, in a file that is as likely as any other: small files count for more than pages. */
+export function bitOfSome(
+  all: readonly Golden[],
+  random: { pick<T>(list: readonly T[]): T; int(bound: number): number },
+): number {
+  const files = all.flatMap(({ files: one }) => inOrder(one)).map(([, bytes]) => bytes)
+  const chosen = random.pick(files.filter((bytes) => bytes.length > 0))
+  const says = [...chosen.keys()].filter((at) => chosen[at] !== 0)
+  const before = files.slice(0, files.indexOf(chosen)).reduce((sum, { length }) => sum + length, 0)
+  return (before + random.pick(says)) * 8 + random.int(8)
+}
+
+const inOrder = (files: Files): [string, Uint8Array][] =>
+  [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))
 
 export type Verdict = 'unchanged' | 'refused' | 'reported'
 
@@ -294,7 +312,7 @@ function same(a: Uint8Array | undefined, b: Uint8Array): boolean {
 function placeOf(all: readonly Golden[], bit: number): Place {
   let rest = bit
   for (const golden of all) {
-    for (const [path, bytes] of [...golden.files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    for (const [path, bytes] of inOrder(golden.files)) {
       if (rest < bytes.length * 8) return { golden, path, byte: rest >> 3, mask: 1 << (rest & 7) }
       rest -= bytes.length * 8
     }

@@ -25,7 +25,7 @@ import { parseEvent } from '../../src/schema/json-gate.ts'
 import { readPosition } from '../../src/sources/file-position.ts'
 import { ChangelogReader, ChangelogWriter, keyOf } from '../../src/state/changelog.ts'
 import { readChunks, readHeader, SnapshotFileWriter } from '../../src/state/snapshot-file.ts'
-import { stopped } from './bits.ts'
+import { killed } from './bits.ts'
 import { Bytes, must, refusing } from './subject.ts'
 import type { Subject } from './subject.ts'
 import { wireSubjects } from './wire-subjects.ts'
@@ -41,7 +41,7 @@ const sumTo = (end: number) => (bytes: Uint8Array) => {
 }
 
 export async function subjects(): Promise<readonly Subject[]> {
-  const { files } = await stopped()
+  const { files } = await killed()
   const file = (ending: string): Uint8Array =>
     [...files].find(([path]) => path.endsWith(ending))![1]
   const segment = [...files].filter(([path]) => path.endsWith('.seg')).at(-1)![1]
@@ -245,8 +245,12 @@ function block(bytes: Uint8Array): boolean {
   if (!view.read(bytes)) return false
   must(view.count * 16 + 48 <= bytes.length, `${view.count} records in ${bytes.length} bytes`)
   let sum = 0
-  for (let i = 0; i < view.count; i++)
-    sum += (view.key(i)?.length ?? 0) + (view.value(i)?.length ?? 0)
+  for (let i = 0; i < view.count; i++) {
+    const [key, value] = [view.key(i), view.value(i)]
+    must(key === undefined || key.length === view.keyLengths[i], 'a key that is cut')
+    must(value === undefined || value.length === view.valueLengths[i], 'a value that is cut')
+    sum += (key?.length ?? 0) + (value?.length ?? 0)
+  }
   must(sum <= bytes.length, 'records that share their bytes')
   return true
 }

@@ -69,7 +69,24 @@ function mutate(subject: Subject, draw: Draw): Uint8Array {
   return bytes
 }
 
-const values = [null, true, 0, -1, 0.5, 1e15, 2 ** 53, '', 'events', '0', [], [1], {}, { id: 1 }]
+const values = [
+  null,
+  true,
+  0,
+  -1,
+  0.5,
+  1e15,
+  2 ** 24,
+  2 ** 40,
+  2 ** 53,
+  '',
+  'events',
+  '0',
+  [],
+  [1],
+  {},
+  { id: 1 },
+]
 
 /** The first line is JSON; one to three of its values become others, or are left out. */
 function withOtherValues(seed: Uint8Array, draw: Draw): Uint8Array {

@@ -1,7 +1,7 @@
 /** A little of every exhaustive gate, so that a change of the log is seen at once; `npm run exhaust` does all of it. */
 import { describe, expect, test } from 'vitest'
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
-import { bitsOf, directories, flip } from './bits.ts'
+import { bitOfSome, directories, flip } from './bits.ts'
 import { crashStates, otherCrashStates } from './crash-states.ts'
 import { decoders } from './decoders.ts'
 import { subjects } from './decoder-subjects.ts'
@@ -28,7 +28,7 @@ describe('a sample of', () => {
     },
   )
 
-  test.each(['file sink', 'snapshots', 'small files'])(
+  test.each(['write', 'file sink', 'snapshots', 'small files'])(
     'the disk calls that fail under %s: nothing acknowledged is lost (I1)',
     async (name) => {
       const { runs, broken } = await faults(name, 17, () => {})
@@ -41,12 +41,12 @@ describe('a sample of', () => {
     const all = await directories()
     const random = new SeededRandom(1, 'sample')
     const verdicts = new Set<string>()
-    for (let i = 0; i < 150; i++) verdicts.add(await flip(all, random.int(bitsOf(all))))
+    for (let i = 0; i < 600; i++) verdicts.add(await flip(all, bitOfSome(all, random)))
     expect([...verdicts].toSorted()).toEqual(['refused', 'reported', 'unchanged'])
   })
 
   test('mutated encodings: no decoder throws, hangs, or takes what it should not (I6, I10)', async () => {
-    const { taken, broken } = await decoders(await subjects(), 2, 0, 10_000, () => {})
+    const { taken, broken } = await decoders(await subjects(), 2, 0, 40_000, () => {})
     expect(broken).toEqual([])
     expect(taken).toBeGreaterThan(1_000)
   })
