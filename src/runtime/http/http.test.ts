@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
@@ -263,6 +264,29 @@ describe('a body', () => {
     expect(await post(to, stream)).toMatchObject({ status: 413, code: 'MR1030' })
     expect(await post(to, '{}')).toMatchObject({ status: 200 })
     expect(to.taken).toHaveLength(1)
+  })
+
+  test('that goes on and on after its refusal is cut off', async () => {
+    const to = await front()
+    const socket = connect(to.port, '127.0.0.1')
+    sockets.push(socket)
+    const closed = new Promise<void>((resolve) => {
+      // Whether it is told of the end or cut off while it writes is up to the system.
+      socket.on('error', () => {}).on('close', () => resolve())
+    })
+    const piece = Buffer.alloc(256 * 1024)
+    let sent = 0
+    const sendOn = (): void => {
+      while (!socket.destroyed && sent < 512 * 1024 * 1024 && socket.write(piece))
+        sent += piece.length
+    }
+    socket.on('drain', sendOn)
+    socket.write(head('Content-Length: 1000000000\r\n\r\n'))
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    expect(answer.toString()).toMatch(/^HTTP\/1.1 413 /)
+    sendOn()
+    await closed
+    expect(sent).toBeLessThan(256 * 1024 * 1024)
   })
 
   test('that was compressed is inflated, also in several members', async () => {
