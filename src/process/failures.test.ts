@@ -15,7 +15,7 @@ test('a stage whose state cannot be restored keeps nothing open, however often i
     p.stream('events', { schema: Event, key: 'id' })
       .keyBy('id')
       .window(tumbling('1s'))
-      .aggregate({ n: count() })
+      .aggregate('counts', { n: count() })
       .to(p.topic('out'))
   })
   const { world } = await ran(definition, [row('k0', 1)])
