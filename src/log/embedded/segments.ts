@@ -47,6 +47,7 @@ export class Segments {
   /** The newest segment this thread knows; its map grows. */
   #tail: SegmentMap | undefined
   readonly #sealed = new Map<number, SegmentMap>()
+  #lastUsed: SegmentMap | undefined
   /** What sealed segments hold of each place: small beside their maps, and asked for at every look-up. */
   readonly #ranges = new Map<number, Holding>()
   /** The part of a segment that was read last, for small sections: neighbours are asked for one after the other. */
@@ -105,7 +106,8 @@ export class Segments {
     if (this.#tail?.id.baseLsn === base) return this.#tail
     const kept = this.#sealed.get(base)
     if (kept !== undefined) {
-      this.#keep(kept)
+      // Readers ask for each section, and go through one segment after the other.
+      if (kept !== this.#lastUsed) this.#keep(kept)
       return kept
     }
     const id = this.#find(base)
@@ -224,6 +226,7 @@ export class Segments {
     for (const file of this.#files.values()) closeFile(file)
     this.#files.clear()
     this.#sealed.clear()
+    this.#lastUsed = undefined
     this.#ranges.clear()
     this.#tail = undefined
     this.#windowOf = undefined
@@ -313,6 +316,7 @@ export class Segments {
   }
 
   #keep(map: SegmentMap): void {
+    this.#lastUsed = map
     this.#sealed.delete(map.id.baseLsn)
     this.#sealed.set(map.id.baseLsn, map)
     let bytes = 0
