@@ -131,6 +131,11 @@ describe('a pushed event', () => {
       const body = Buffer.from(JSON.stringify(one))
       expect(await world.send({ body, format: 'json' })).toMatchObject({ status: 200, accepted: 1 })
     }
+    const spaces = (count: number): Buffer => Buffer.from('[]'.padStart(count))
+    const whole = await world.send({ body: spaces(limits.bodyInflatedBytes), format: 'json' })
+    expect(whole).toMatchObject({ status: 200, accepted: 0 })
+    const more = await world.send({ body: spaces(limits.bodyInflatedBytes + 1), format: 'json' })
+    expect(more).toMatchObject({ status: 413, error: { code: 'MR1030' } })
   })
 
   test.each([

@@ -29,6 +29,32 @@ describe('operating a stage', () => {
     expect(out.toSorted()).toEqual(['k0 1', 'k0 2', 'k0 3', 'k1 1', 'k1 2', 'k1 3'])
   })
 
+  test('what was read while a task was paused, and what was not, comes once it is resumed', async () => {
+    const world = new StageWorld(withMap((e) => ({ n: e.n })))
+    const [worker] = world.workers
+    const records = [row('k1', 1), row('k0', 1), row('k1', 2), row('k1', 3), row('k0', 2)]
+    for (const record of records) await world.produce('events', [record])
+    const little = { rows: 1, bytes: 1e7 }
+    await world.turn(worker!, little)
+    for (const runner of worker!.runners) runner.pause('p/events/0')
+    await world.turn(worker!, little)
+    for (const runner of worker!.runners) runner.resume('p/events/0')
+    await world.drain()
+    const out = (await world.read('out')).map(({ value, key }) => `${key} ${(value as Row).n}`)
+    expect(out.toSorted()).toEqual(['k0 1', 'k0 2', 'k1 1', 'k1 2', 'k1 3'])
+  })
+
+  test('without careful mode it is said which task works, and not at which record', async () => {
+    const marks = new Set<string>()
+    await ran(
+      withMap((e) => ({ n: e.n })),
+      [row('k0', 1), row('k1', 2)],
+      { mark: (task, offset) => void marks.add(`${task} ${offset}`) },
+    )
+    const said = ['p/events/0 undefined', 'p/events/1 undefined']
+    expect([...marks].filter((text) => text.startsWith('p/')).toSorted()).toEqual(said)
+  })
+
   test('a resumed task goes on though nothing new arrives', async () => {
     let broken = true
     const fn = (e: Row): object => {

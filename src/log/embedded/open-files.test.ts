@@ -7,9 +7,16 @@ import { inSimulation, small } from './damage.suite.ts'
 import { openEmbeddedLog } from './index.ts'
 import { verifyLog } from './verify.ts'
 
+const sparse = {
+  ...small,
+  segmentBytes: 20_000,
+  checkpointBytes: 10_000,
+  retentionCheckMs: 60_000,
+}
+
 async function commits(log: Awaited<ReturnType<typeof openEmbeddedLog>>): Promise<void> {
   const writer = await log.open('w')
-  for (let i = 0; i < 60; i++) {
+  for (let i = 0; i < 200; i++) {
     const name = i % 10 === 0 ? 'forever' : 'passing'
     writer.append(name, 0, blockOf([`${i}`.padEnd(600)]), 1)
     expect((await writer.commit()).outcome).toBe('committed')
@@ -25,7 +32,7 @@ async function run(sim: Simulation): Promise<void> {
   for (let life = 0; life < 3; life++) {
     const env = sim.env('engine')
     const open = watchFiles(env.disk)
-    const log = await openEmbeddedLog({ env, ...small, retentionCheckMs: 60_000 })
+    const log = await openEmbeddedLog({ env, ...sparse })
     if (life === 0) {
       await log.topics.create(topic('forever'))
       await log.topics.create({ ...topic('passing'), retentionBytes: 1 })
@@ -33,9 +40,12 @@ async function run(sim: Simulation): Promise<void> {
     await commits(log)
     for (let i = 0; i < 10; i++) await log.host.retain()
     const reader = await log.reader([{ topic: 'forever', partition: 0, offset: 0 }])
-    expect(valuesOf(drain(reader).blocks)).toHaveLength(6 * (life + 1))
+    expect(valuesOf(drain(reader).blocks)).toHaveLength(20 * (life + 1))
     reader.close()
     expect(open()).not.toEqual([])
+    expect(env.disk.list(`${small.directory}/log`).some(({ name }) => /\.arc$/.test(name))).toBe(
+      true,
+    )
     await log.stop()
     expect(open()).toEqual([])
     // It can be looked at now.
