@@ -42,7 +42,7 @@ export class Chaos {
   /** Looks at each operation of the disk before the weather does. */
   #onDisk: SimulatedDisk['hook']
   /** The faults have stopped. */
-  #calm = false
+  calm = false
 
   constructor(outside: Outside) {
     this.#outside = outside
@@ -56,7 +56,7 @@ export class Chaos {
   /** No more faults. */
   end(): void {
     this.#onDisk = undefined
-    this.#calm = true
+    this.calm = true
   }
 
   /** Crashes, one after another, now and then before the engine is up again. */
@@ -174,7 +174,7 @@ export class Chaos {
   }
 
   #weather(operation: string): DiskEffect | undefined {
-    if (!this.#outside.config.weather || this.#calm) return undefined
+    if (!this.#outside.config.weather || this.calm) return undefined
     const luck = this.#sky.float()
     if (operation === 'write' && luck < 0.03) return { short: 1 + this.#sky.int(600) }
     if (operation === 'read' && luck < 0.005) return { short: 1 + this.#sky.int(100) }

@@ -50,6 +50,8 @@ export interface Config {
   /** Once all is checked, a bit of a sealed segment turns over. */
   readonly rot: boolean
   readonly lostAnswers: number
+  /** Chance that a copy of a request comes later. */
+  readonly lateCopies: number
   /** Now and then the engine stays down for hours, and its clock is set while it is. */
   readonly pauses: boolean
   /** Chance that a delivery to a sink fails before or after it was applied. */
@@ -97,6 +99,7 @@ export function draw(random: SeededRandom): Config {
     tap: random.chance(0.3),
     rot: random.chance(0.3),
     lostAnswers: random.pick([0, 0.1, 0.4]),
+    lateCopies: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
   }
 }

@@ -8,6 +8,7 @@ import type {
 import type { Config } from './config.ts'
 import { poison } from './model.ts'
 import type { SourceEvent } from './model.ts'
+import type { Tally } from './tally.ts'
 import { violation } from './violation.ts'
 
 export interface Sent {
@@ -32,6 +33,7 @@ interface Outside {
   readonly engine: SimulatedEngine
   readonly config: Config
   readonly ledger: Ledger
+  readonly tally: Tally
 }
 
 const utf8 = new TextEncoder()
@@ -91,7 +93,10 @@ export class Producer {
     let dropped: Answer | undefined
     for (;;) {
       const lose = this.#luck.chance(this.#outside.config.lostAnswers)
-      const answer = await this.#attempt(topic, text, ndjson ? 'ndjson' : 'json', sequence)
+      const format = ndjson ? 'ndjson' : 'json'
+      const answer = await this.#attempt(topic, text, format, sequence)
+      if (this.#idempotent && this.#luck.chance(this.#outside.config.lateCopies))
+        this.#copy(topic, text, format, sequence)
       if (answer !== undefined && answer.text.includes('"verdicts"')) {
         if (dropped !== undefined && dropped.text !== answer.text) {
           throw violation(
@@ -110,6 +115,14 @@ export class Producer {
       if (!this.#idempotent) return
       await this.#env.timers.sleep(5 + this.#luck.int(60))
     }
+  }
+
+  /** A copy of the request was held up on its way: it comes later, perhaps after others. Nobody waits for the answer. */
+  #copy(topic: string, text: string, format: 'json' | 'ndjson', sequence: number): void {
+    this.#outside.tally.copies++
+    this.#env.timers.after(this.#luck.int(500), () => {
+      void this.#attempt(topic, text, format, sequence)
+    })
   }
 
   #attempt(

@@ -95,6 +95,7 @@ export const regressions: readonly Regression[] = [
       tap: false,
       rot: false,
       lostAnswers: 0,
+      lateCopies: 0,
       sinkFaults: 0,
     },
   },

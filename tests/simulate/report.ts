@@ -64,6 +64,8 @@ export class Report {
       snapshots,
       paused,
       reloads,
+      lateDeliveries,
+      copies,
       replayed,
     } = this.#tally
     const crashes = crashesOf(this.#tally)
@@ -78,6 +80,7 @@ export class Report {
     console.log(
       `torn tails found ${torn}, snapshots ${snapshots}, tasks paused ${paused}, pipelines changed ${reloads}, dead letters sent back ${replayed}`,
     )
+    console.log(`late deliveries to sinks ${lateDeliveries}, late copies of requests ${copies}`)
     table('faults', this.#faults)
     table('marked branches', this.#marks)
     for (const { command } of this.#broken.slice(0, 10)) console.log(`to see it again: ${command}`)

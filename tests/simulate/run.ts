@@ -96,7 +96,14 @@ class Run {
     const simulation = new Simulation({ seed, traceLines })
     this.simulation = simulation
     this.#random = simulation.random('chaos')
-    this.#sinks = outlets(simulation.random('sinks'), config.shape, config.sinkFaults)
+    const env = simulation.env('chaos', simulation.disk('elsewhere'))
+    this.#sleep = (ms) => env.timers.sleep(ms)
+    this.#sinks = outlets(config.shape, {
+      random: simulation.random('sinks'),
+      faults: () => (this.#chaos.calm ? 0 : config.sinkFaults),
+      sleep: this.#sleep,
+      tally: this.tally,
+    })
     const versions = new Versions(config, this.#sinks.sinks, simulation.random('versions'))
     this.#versions = versions
     const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
@@ -110,8 +117,6 @@ class Run {
       snapshotBytes,
       onOpen: (log: Log) => versions.opened(log),
     })
-    const env = simulation.env('chaos', simulation.disk('elsewhere'))
-    this.#sleep = (ms) => env.timers.sleep(ms)
     this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
     this.#chaos = new Chaos({
       simulation,
@@ -164,6 +169,7 @@ class Run {
       engine: this.#engine,
       config: this.#config,
       ledger: this.#ledger,
+      tally: this.tally,
     }
     const all = Array.from(
       { length: producers },
@@ -232,8 +238,9 @@ class Run {
     const outside = {
       simulation,
       engine: this.#engine,
-      config: { ...this.#config, lostAnswers: 0 },
+      config: { ...this.#config, lostAnswers: 0, lateCopies: 0 },
       ledger: new Map(),
+      tally: this.tally,
     }
     // A producer counts its requests per topic: one for each.
     const users = new Producer(outside, 'loader-users', true)

@@ -27,6 +27,7 @@ function candidates(config: Config): Partial<Config>[] {
   }
   if (config.pauses) all.push({ pauses: false })
   if (config.lostAnswers > 0) all.push({ lostAnswers: 0 })
+  if (config.lateCopies > 0) all.push({ lateCopies: 0 })
   if (config.sinkFaults > 0) all.push({ sinkFaults: 0 })
   if (config.steered) all.push({ steered: false })
   if (config.tap) all.push({ tap: false })

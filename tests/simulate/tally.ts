@@ -21,6 +21,10 @@ export interface Tally {
   /** Starts with another version of the pipeline than the one before. */
   reloads: number
   replayed: number
+  /** Batches that reached a sink after the engine had given them up, or after their worker died. */
+  lateDeliveries: number
+  /** Requests of which a copy came later. */
+  copies: number
   events: number
 }
 
@@ -40,6 +44,8 @@ export function noTally(): Tally {
     paused: 0,
     reloads: 0,
     replayed: 0,
+    lateDeliveries: 0,
+    copies: 0,
     events: 0,
   }
 }
