@@ -14,6 +14,7 @@ import {
   small,
 } from '../log/embedded/damage.suite.ts'
 import { openEmbeddedLog } from '../log/embedded/index.ts'
+import { listUnits, walkUnit } from '../log/embedded/walk.ts'
 import { blockOf, drain, valuesOf } from '../log/log.suite.ts'
 import { salvageDirectory } from './salvage-directory.ts'
 import type { Salvaged } from './salvage-directory.ts'
@@ -56,7 +57,11 @@ describe('salvage', () => {
   test('of a sound directory gives all of it', async () => {
     const { sim, env } = restored(await golden())
     const made = salvage(env)
-    expect(made).toMatchObject({ records: 24, lost: [], report: { findings: [] } })
+    expect(made).toMatchObject({
+      records: 24,
+      lost: [],
+      report: { findings: [{ file: 'salvage.json' }] },
+    })
     expect([...(await inSimulation(sim, read(env))).values()]).toEqual(all)
   })
 
@@ -97,6 +102,29 @@ describe('salvage', () => {
     expect(lost).toBeGreaterThan(0)
     env.crash('power')
     expect((await inSimulation(sim, read(sim.env('next')))).size).toBe(24 - lost)
+  })
+
+  test('names everything that is lost where an index knows part of it (I6)', async () => {
+    const files = await golden()
+    const [, path = '', next = ''] = named(files, '.seg')
+    const bytes = files.get(path)!
+    const frames = listUnits(restored(files).env.disk, small.directory).flatMap((unit) =>
+      `/${unit.path}` === path ? [...walkUnit(restored(files).env.disk, unit, unit.size)] : [],
+    )
+    const last = frames.at(-1)?.at ?? 0
+    const cut = new Map(files).set(path, bytes.slice(0, (frames[1]?.at ?? 0) + 300))
+    const gone = damaged(files, path, last + 20, 1)
+    gone.delete(next)
+    gone.delete(next.replace('.seg', '.idx'))
+    for (const hurt of [cut, gone]) {
+      const { sim, env } = restored(hurt)
+      const made = salvage(env)
+      if (made instanceof MillraceError) throw made
+      const lost = made.lost.flatMap(({ from, to }) => all.slice(from, to))
+      const there = [...(await inSimulation(sim, read(env))).keys()]
+      expect([...lost, ...there].toSorted((a, b) => a - b)).toEqual(all)
+      expect(lost.length).toBeGreaterThan(1)
+    }
   })
 
   test('says so where nothing can be read', async () => {

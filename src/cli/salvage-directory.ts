@@ -21,6 +21,12 @@ export interface SalvageReport {
   readonly records: number
   /** Offsets that are lost, by topic and partition. */
   readonly lost: Finding['lost']
+  /** Where each partition ends now: what the report calls uncertain lay from there on. */
+  readonly ends: readonly {
+    readonly topic: string
+    readonly partition: number
+    readonly next: number
+  }[]
   /** All that was found in the old directory. */
   readonly findings: readonly Finding[]
 }
@@ -50,7 +56,7 @@ export function* salvageDirectory(
       .map(({ offset }) => offset!)
   const now = env.clock.now()
   const work = salvageLog({ disk, source: from, target, uuid, now, snapshots })
-  const { report: old, records, seal } = yield* verbed('Read', work)
+  const { report: old, records, ends, forgotten, seal } = yield* verbed('Read', work)
   for (const { file, changelog, partition } of sound)
     copyFile(disk, from, target, `state/${changelog}/${partition}`, file)
   for (const name of ['plans.json', 'paused.json']) copyJson(disk, from, target, name)
@@ -61,7 +67,8 @@ export function* salvageDirectory(
     logId: Buffer.from(uuid).toString('hex'),
     madeAt: new Date(now).toISOString(),
     records,
-    lost: old.findings.flatMap(({ lost }) => lost),
+    ends,
+    lost: [...old.findings.flatMap(({ lost }) => lost), ...forgotten],
     findings: [...old.findings, ...besidesTheLog(disk, from, old, seen)],
   }
   writeDurably(disk, `${target}/salvage.json`, encode(made))

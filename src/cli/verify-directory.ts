@@ -95,6 +95,11 @@ const smallFiles = [
 
 function smallFileFindings(disk: Disk, directory: string): Finding[] {
   const findings: Finding[] = []
+  if (disk.exists(`${directory}/salvage.json`)) {
+    const what = 'This directory was salvaged from a damaged one.'
+    const means = 'What was lost then is in that file, and is not counted here.'
+    findings.push({ grade: 'note', file: 'salvage.json', what, means, lost: [] })
+  }
   for (const { file, read, grade, means } of smallFiles) {
     try {
       read(disk, directory)

@@ -11,7 +11,7 @@ export const logErrors = {
     kind: 'data',
     title: 'Committed data in the log is damaged',
     advice:
-      'Nothing was changed. Restore the file it names from a copy, or have an operator look at it.',
+      'Nothing was changed. `millrace verify` and the data directory say what it costs; then restore a backup, or salvage the rest.',
   },
   MR2003: {
     kind: 'data',

@@ -42,7 +42,7 @@ describe('the list of what is paused', () => {
       const flipped = bytes.slice()
       flipped[bit >> 3]! ^= 1 << (bit & 7)
       file.write(flipped, 0)
-      expect(() => new Paused(env, '/data').tasks, `bit ${bit}`).toThrow(/MR6016.*paused\.json/)
+      expect(() => new Paused(env, '/data').tasks).toThrow(/MR6016.*paused\.json/)
     }
     const old = new TextEncoder().encode('{"paused":["shop/main/0"]}')
     file.write(old, 0)

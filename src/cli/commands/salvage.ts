@@ -37,14 +37,28 @@ export function addSalvage(root: Command, { output, exitWith, signal }: Surround
       if (report.verdict === 'damaged') exitWith(6)
       if (options.json === true) return output.json({ ...made, verdict: report.verdict })
       output.line(`${to}: ${made.records} records, log ${made.logId}.`)
-      output.line(made.lost.length === 0 ? 'No record is known to be lost.' : 'Lost:')
-      if (made.lost.length > 0)
+      const uncertain = made.findings.some((finding) => finding.uncertain === true)
+      if (made.lost.length === 0 && !uncertain) output.line('No record is known to be lost.')
+      if (made.lost.length > 0) {
+        output.line('Lost:')
         output.table(
           ['TOPIC', 'PARTITION', 'FROM', 'TO'],
           made.lost.map((l) => [l.topic, l.partition, l.from, l.to - 1]),
         )
+      }
       for (const finding of made.findings)
         if (finding.grade === 'damage' && finding.lost.length === 0) showFinding(output, finding)
+      if (uncertain) {
+        output.line(
+          'Records at the ends of partitions may be lost; nothing readable says how many. They end now at:',
+        )
+        output.table(
+          ['TOPIC', 'PARTITION', 'NEXT OFFSET'],
+          made.ends.map((end) => [end.topic, end.partition, end.next]),
+        )
+      }
+      if (made.findings.some(({ file }) => file === 'paused.json'))
+        output.line('Nothing is paused in it: pause again what must not run.')
       if (made.lost.some(({ topic }) => topic.endsWith('.changelog')))
         output.line(
           'Changes of stores are among it: the state of these stages may be older than their positions.',

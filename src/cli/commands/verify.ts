@@ -71,11 +71,11 @@ function show(
   if (verdict !== 'damaged') return
   const lost = findings.flatMap((finding) => finding.lost)
   const count = lost.reduce((sum, { from, to }) => sum + to - from, 0)
-  output.line(
-    count === 0
-      ? 'No record is known to be lost.'
-      : `Up to ${count} acknowledged records cannot be read any more.`,
-  )
+  const uncertain = findings.some((finding) => finding.uncertain === true)
+  if (count > 0) output.line(`Up to ${count} acknowledged records cannot be read any more.`)
+  else if (!uncertain) output.line('No record is known to be lost.')
+  if (uncertain)
+    output.line('Records at the ends of partitions may be lost; nothing readable says how many.')
   output.line(
     log.starts && findings.every(({ file }) => file !== 'paused.json')
       ? 'The engine starts on this directory; whoever reads what is damaged stops there.'

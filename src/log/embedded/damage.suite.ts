@@ -64,6 +64,8 @@ export function restored(files: ReadonlyMap<string, Uint8Array>): {
   const env = sim.env('engine')
   env.disk.mkdir(`${DIRECTORY}/log`)
   env.disk.mkdir(`${DIRECTORY}/quarantine`)
+  const folders = new Set([...files.keys()].map((path) => path.slice(1, path.lastIndexOf('/'))))
+  for (const folder of folders) env.disk.mkdir(folder)
   for (const [path, bytes] of files) {
     const file = env.disk.open(path.slice(1), 'write')
     file.write(bytes, 0)

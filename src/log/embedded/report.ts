@@ -35,6 +35,8 @@ export interface Finding {
   /** What that means, and what to do. */
   means: string
   lost: readonly Lost[]
+  /** Not all that was in there is known: a partition may have ended later than it seems to now. */
+  uncertain?: true
 }
 
 export interface LogReport {

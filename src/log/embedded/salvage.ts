@@ -7,6 +7,7 @@ import type { Disk } from '../../core/env/env.ts'
 import { xxh64 } from '../../core/hash.ts'
 import { MillraceError } from '../../errors.ts'
 import { archiveBytes } from './archive.ts'
+import type { LogReport, Lost } from './report.ts'
 import { checkTarget, discard, seal, writeDurably } from './copy.ts'
 import { stoodFor } from './decide.ts'
 import {
@@ -24,10 +25,9 @@ import {
 import { isLive } from './retention.ts'
 import { SegmentMap } from './segment-map.ts'
 import type { MappedSection } from './segment-map.ts'
-import { placeOf } from './state.ts'
+import { placeOf, placeParts } from './state.ts'
 import type { LogState } from './state.ts'
 import { verifyState } from './verify.ts'
-import type { LogReport } from './report.ts'
 import { listUnits, walkUnit } from './walk.ts'
 import type { Unit } from './walk.ts'
 
@@ -49,6 +49,14 @@ export interface Salvaged {
   readonly report: LogReport
   /** Records that were taken over. */
   readonly records: number
+  /** Where each partition ends now. */
+  readonly ends: readonly {
+    readonly topic: string
+    readonly partition: number
+    readonly next: number
+  }[]
+  /** Changes of stores that only snapshots held, of which none is readable. */
+  readonly forgotten: readonly Lost[]
   readonly lsn: number
   /** Makes the directory one that can be opened, when everything else in it is durable. */
   seal(): void
@@ -101,6 +109,9 @@ class Salvage {
   readonly #options: SalvageOptions
   readonly #state: LogState
   readonly #made: string[]
+  /** Changelogs that begin behind every readable snapshot, with where. Now they begin with what is there of them. */
+  readonly #unreached = new Map<number, number>()
+  readonly #forgotten: Lost[] = []
   /** Per place, the offset that its next section has if nothing is missing. */
   readonly #next = new Map<number, number>()
   #records = 0
@@ -111,6 +122,20 @@ class Salvage {
     this.#options = options
     this.#state = state
     this.#made = made
+    for (const [id, topic] of state.topics) {
+      if (topic.info.kind !== 'changelog') continue
+      for (const [partition, earliest] of topic.earliest.entries()) {
+        if (this.#reached(topic.info.name, partition, earliest, topic.next[partition]!)) continue
+        this.#unreached.set(placeOf(id, partition), earliest)
+        topic.earliest[partition] = 0
+      }
+    }
+  }
+
+  /** Whether a start can make the store again. */
+  #reached(changelog: string, partition: number, earliest: number, next: number): boolean {
+    const snapshots = this.#options.snapshots(changelog, partition)
+    return earliest === 0 || snapshots.some((offset) => offset >= earliest && offset <= next)
   }
 
   /** Puts what is readable of a unit into an archive that reaches to the next unit. */
@@ -145,11 +170,25 @@ class Salvage {
     if (!isLive(this.#state, place, nextOffset) || nextOffset > end) return
     const expected = this.#next.get(place) ?? there?.earliest[partition] ?? 0
     if (nextOffset <= expected) return
+    this.#forget(place, expected, baseOffset)
     this.#next.set(place, nextOffset)
     if (kind === sectionKinds.records) this.#records += section.count
     // A store can only be made again from a changelog without holes. What is missing in it is in the report.
     const base = kind === sectionKinds.state ? Math.min(expected, baseOffset) : baseOffset
     kept.push({ section: { ...section, baseOffset: base }, bytes })
+  }
+
+  /** What lies behind the beginning of its changelog, verification has named already. */
+  #forget(place: number, from: number, to: number): void {
+    const end = Math.min(to, this.#unreached.get(place) ?? 0)
+    if (from >= end) return
+    const { topic, partition } = placeParts(place)
+    this.#forgotten.push({
+      topic: this.#state.topics.get(topic)!.info.name,
+      partition,
+      from,
+      to: end,
+    })
   }
 
   #write(
@@ -229,7 +268,11 @@ class Salvage {
       sequence: 1,
     }
     const layout = { super: { result: 'super', ...s }, mark: { result: 'mark', ...mark } } as const
-    return { records: this.#records, lsn, seal: () => seal(disk, target, layout) }
+    const forgotten = this.#forgotten
+    const ends = [...state.topics.values()].flatMap(({ info, next }) =>
+      Array.from(next, (offset, partition) => ({ topic: info.name, partition, next: offset })),
+    )
+    return { records: this.#records, ends, forgotten, lsn, seal: () => seal(disk, target, layout) }
   }
 
   /** A changelog ends where it can be read to, or where a snapshot reaches: else its store could not be made again. */
@@ -237,7 +280,9 @@ class Salvage {
     for (const [id, topic] of this.#state.topics) {
       if (topic.info.kind !== 'changelog') continue
       for (const [partition, next] of topic.next.entries()) {
-        const read = this.#next.get(placeOf(id, partition)) ?? topic.earliest[partition]!
+        const place = placeOf(id, partition)
+        const read = this.#next.get(place) ?? topic.earliest[partition]!
+        this.#forget(place, read, Infinity)
         const reached = this.#options.snapshots(topic.info.name, partition)
         topic.next[partition] = Math.max(read, ...reached.filter((offset) => offset <= next))
       }

@@ -60,6 +60,12 @@ class Verifier {
   readonly #view = new BlockView()
   #flaw: Finding | undefined
   #flaws = 0
+  /** Flaws behind which no checkpoint is readable, which would say where each partition ended. */
+  #open: Finding[] = []
+  /** From this commit to that of the mark nothing is there. */
+  #cutAt: number | undefined
+  /** Per place, the offset of its first section, where no flaw came before it. */
+  readonly #first = new Map<number, number>()
   #commits = 0
   #records = 0
   #super: Super | undefined
@@ -77,7 +83,8 @@ class Verifier {
     const total = units.reduce((sum, { size }) => sum + size, 0)
     yield* this.#units(units, total)
     const state = start.starts ? start.state : this.#walked
-    if (start.starts) this.#checkEnds(state)
+    this.#checkBeginnings(units[0]?.id.baseLsn ?? Infinity, state)
+    this.#checkEnds(state)
     this.#settle(state)
     this.#judgeStart(start)
     const report = {
@@ -107,6 +114,15 @@ class Verifier {
     for (const slot of [0, 1]) this.#slot('MARK', slot * MARK_SLOT, MARK_BYTES, decodeMark)
     const bytes = this.#file('MARK', 0, 2 * MARK_SLOT)
     if (typeof bytes !== 'string') this.#mark = newestMark(bytes)?.mark
+    if (this.#mark !== undefined) return
+    const finding = this.#add({
+      grade: 'damage',
+      file: 'MARK',
+      offset: 0,
+      what: 'Neither slot of MARK is readable, so up to which commit the log was durable is not known.',
+      means: `The engine does not start. ${UNCERTAIN}`,
+    })
+    finding.uncertain = true
   }
 
   #slot<T extends { readonly result: string }>(
@@ -165,8 +181,9 @@ class Verifier {
       expected = walked.nextLsn
       units = units.filter((u) => u !== unit)
     }
-    if (this.#mark !== undefined && expected <= this.#mark.lsn && before !== undefined)
-      this.#missing(before, undefined, expected)
+    if (this.#mark === undefined || expected > this.#mark.lsn || before === undefined) return
+    this.#missing(before, undefined, expected)
+    this.#cutAt = expected
   }
 
   *#unit(unit: Unit, done: number, total: number): Generator<Progress, Walked> {
@@ -230,10 +247,16 @@ class Verifier {
         this.#badSection(unit, one, 'its bytes match their hash, but this build cannot read them')
       else if (kind === sectionKinds.records) this.#records += one.section.count
       if (one.bytes !== undefined && kind === sectionKinds.checkpoint)
-        this.#walked = LogState.fromCheckpoint(one.bytes) ?? this.#walked
+        this.#checkpoint(LogState.fromCheckpoint(one.bytes))
     }
     if (head !== undefined) this.#learn(head, sections)
     return readable
+  }
+
+  #checkpoint(state: LogState | undefined): void {
+    if (state === undefined) return
+    this.#walked = state
+    this.#open = []
   }
 
   /** What a frame says of the state, but for what of it is damaged. */
@@ -266,6 +289,7 @@ class Verifier {
   #offsets({ section }: FoundSection): void {
     const place = placeOf(section.topic, section.partition)
     const known = this.#next.get(place) ?? { offset: 0, flaws: 0 }
+    if (this.#flaws === 0 && !this.#first.has(place)) this.#first.set(place, section.baseOffset)
     if (this.#flaw !== undefined && known.flaws < this.#flaws && section.baseOffset > known.offset)
       this.#lose(this.#flaw, place, known.offset, section.baseOffset)
     const offset = Math.max(known.offset, section.nextOffset)
@@ -291,8 +315,7 @@ class Verifier {
   }
 
   #foundFlaw(unit: Unit, found: Extract<Found, { found: 'flaw' }>): void {
-    this.#flaw = this.#add({ grade: 'damage', ...flawDamage(unit, found), means: '' })
-    this.#flaws++
+    this.#gap(this.#add({ grade: 'damage', ...flawDamage(unit, found), means: '' }))
   }
 
   #missing(before: Unit, after: Unit | undefined, lsn: number): void {
@@ -300,15 +323,22 @@ class Verifier {
     // A flaw that reached the end of the file has said so already.
     if (this.#flaw?.file === `log/${before.name}` && this.#flaw.lsn === lsn) return
     const range = toLsn - 1 === lsn ? `commit ${lsn} is` : `commits ${lsn} to ${toLsn - 1} are`
-    this.#flaw = this.#add({
-      grade: 'damage',
-      file: `log/${before.name}`,
-      offset: before.size,
-      lsn,
-      what: `Behind the end of this file, ${range} missing: it was cut off, or a file is gone.`,
-      means: '',
-    })
+    this.#gap(
+      this.#add({
+        grade: 'damage',
+        file: `log/${before.name}`,
+        offset: before.size,
+        lsn,
+        what: `Behind the end of this file, ${range} missing: it was cut off, or a file is gone.`,
+        means: '',
+      }),
+    )
+  }
+
+  #gap(flaw: Finding): void {
+    this.#flaw = flaw
     this.#flaws++
+    this.#open.push(flaw)
   }
 
   #index(unit: Unit, walked: Walked, sections: number): void {
@@ -327,6 +357,25 @@ class Verifier {
       what: 'The index of this segment is damaged.',
       means: 'It is made from the segment, and made again when the engine starts. Nothing is lost.',
     })
+  }
+
+  /** What the first file must begin with, and does not: the files before it are gone. */
+  #checkBeginnings(firstLsn: number, state: LogState): void {
+    if (firstLsn <= state.removedTo + 1) return
+    const first = [...this.#first].flatMap(([place, from]) => {
+      const { topic, partition } = placeParts(place)
+      const earliest = state.topics.get(topic)?.earliest[partition] ?? Infinity
+      return earliest < from ? [{ place, earliest, from }] : []
+    })
+    if (first.length === 0) return
+    const finding = this.#add({
+      grade: 'damage',
+      file: 'log',
+      lsn: state.removedTo + 1,
+      what: 'Files at the beginning of the log are missing, of which something may still be read.',
+      means: '',
+    })
+    for (const { place, earliest, from } of first) this.#lose(finding, place, earliest, from)
   }
 
   #checkEnds(state: LogState): void {
@@ -363,6 +412,12 @@ class Verifier {
         finding.means =
           'Retention has let go of these records, or their topic is deleted: nothing is lost.'
       } else finding.means = UNKNOWN
+    }
+    for (const finding of this.#open) {
+      finding.uncertain = true
+      const tail = finding === this.#flaw && this.#cutAt !== undefined
+      const cut = tail ? `Commits ${this.#cutAt} to ${this.#mark?.lsn} are lost. ` : ''
+      finding.means = `${cut}${finding.lost.length > 0 ? `${LOST} ` : ''}${UNCERTAIN}`
     }
   }
 
@@ -414,6 +469,8 @@ class Verifier {
 
 const LOST =
   'These records were accepted and cannot be read from this directory any more. A reader stops there (MR2005) and skips nothing. Put back a backup with `millrace restore`, or take everything else out with `millrace salvage`.'
+const UNCERTAIN =
+  'Whatever else was accepted at the end of a partition may be lost, and nothing readable says how much. `millrace salvage` says where each partition ends now.'
 const UNKNOWN =
   'No record that can still be read is known to be in it. `millrace salvage` writes a directory without the damage.'
 

@@ -130,12 +130,15 @@ function* walkSegment(
     }
     const next = nextHead(file, at + 8, to, lsn)
     const end = next?.at ?? to
-    const flaw = { found: 'flaw', at, to: end, lsn, why: why ?? 'it is no frame' } as const
-    yield { ...flaw, toLsn: next?.lsn }
-    yield* byIndex(disk, unit, file, at, end)
+    const map = storedIndex(disk, unit)
+    const toLsn = next?.lsn ?? map?.nextLsn
+    yield { found: 'flaw', at, to: end, lsn, toLsn, why: why ?? 'it is no frame' }
+    // Sections that the index still knows; of a file that was cut off, also those behind its end.
+    const wanted = (from: number): boolean => from >= at && from < (next?.at ?? Infinity)
+    if (map !== undefined) yield* commitsOf(file, map, wanted)
     hash = undefined
     at = end
-    lsn = next?.lsn ?? lsn
+    lsn = toLsn ?? lsn
   }
   return { nextLsn: lsn, hash }
 }
@@ -150,19 +153,6 @@ function misfit(
   if (head.lsn !== lsn) return `LSN ${head.lsn} where ${lsn} must be`
   if (hash !== undefined && head.prevHash !== hash) return 'it does not follow the frame before it'
   return at + head.length > to ? `it ends at ${at + head.length}, beyond ${to}` : undefined
-}
-
-/** Sections that lie where the frames have a flaw, but that the segment's index still knows. */
-function* byIndex(
-  disk: ReadableDisk,
-  unit: Unit,
-  file: DiskFile,
-  from: number,
-  to: number,
-): Generator<Found> {
-  const map = storedIndex(disk, unit)
-  if (map === undefined) return
-  yield* commitsOf(file, map, (at) => at >= from && at < to)
 }
 
 /** The index stored beside a segment; undefined where it is missing or does not fit. */
