@@ -7,6 +7,7 @@ export const beyond: Readonly<Record<string, string>> = {
   'src/runtime/threads.ts': 'starts threads',
   'src/runtime/log-host.ts': 'starts the log thread',
   'src/runtime/worker-pool.ts': 'starts the threads of workers, and ends them',
+  'src/runtime/snapshots.ts': 'starts the thread that makes snapshots',
   'src/runtime/plan-pass.ts': 'starts the thread that loads user code',
   'src/runtime/load-pipeline.ts': 'loads modules',
   'src/runtime/engine.ts':
@@ -15,6 +16,8 @@ export const beyond: Readonly<Record<string, string>> = {
   'src/runtime/facts.ts': 'reads the machine',
   'src/runtime/socket.ts': 'names a socket',
   'src/runtime/http-server.ts': 'sockets',
+  'src/runtime/admin/routes.ts': 'routes of the HTTP server',
+  'src/runtime/admin/guard.ts': 'judges HTTP requests',
   'src/runtime/http/': 'sockets',
   'src/runtime/serve/': 'sockets',
 }

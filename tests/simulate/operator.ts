@@ -4,7 +4,8 @@ import { salvageDirectory } from '../../src/cli/salvage-directory.ts'
 import { verifyDirectory } from '../../src/cli/verify-directory.ts'
 import type { DirectoryReport } from '../../src/cli/verify-directory.ts'
 import { MillraceError } from '../../src/errors.ts'
-import { openReadOnly } from '../../src/log/embedded/index.ts'
+import { BlockBuilder } from '../../src/log/block.ts'
+import { openEmbeddedLog, openReadOnly } from '../../src/log/embedded/index.ts'
 import { describeTopic, listTopics, startOffset } from '../../src/runtime/admin/topics.ts'
 import { SeededRandom } from '../../src/testing/index.ts'
 import type { SimulatedEnv } from '../../src/testing/index.ts'
@@ -44,6 +45,47 @@ async function copies(env: SimulatedEnv, walk: TopicWalk): Promise<void> {
   sound(saved.report)
   if (saved.lost.length > 0) throw violation('I1', `salvage lost ${JSON.stringify(saved.lost[0])}`)
   for (const directory of ['data', 'restored', 'saved']) await same(env, directory, walk)
+  for (const directory of ['restored', 'saved']) await goesOn(env, directory)
+}
+
+/** A copy is a log like any other: it opens, takes commits and changes of its topics, and has them when it opens again. */
+async function goesOn(env: SimulatedEnv, directory: string): Promise<void> {
+  const open = (): ReturnType<typeof openEmbeddedLog> =>
+    openEmbeddedLog({ env, directory, reserve: { low: 0, high: 0 } })
+  let log = await open()
+  const spec = { name: 'copied', kind: 'user', partitions: 2 } as const
+  await log.topics.create(spec)
+  await log.topics.create({ ...spec, retentionMs: 1_000 }, { change: true })
+  await log.topics.hold('someone', spec.name, 1_000, 1 << 20)
+  await refused('MR2010', log.topics.create({ ...spec, partitions: 3 }))
+  await refused('MR2011', log.topics.offsets('nowhere'))
+  const writer = await log.open('operator')
+  const block = new BlockBuilder()
+  block.add(1, undefined, new TextEncoder().encode(directory))
+  writer.append(spec.name, 1, block.finish(1), 1)
+  writer.position('someone', { topic: spec.name, partition: 1, offset: 1, meta: directory })
+  const committed = await writer.commit()
+  if (committed.outcome !== 'committed')
+    throw violation('I7', `${directory}: ${committed.error.message}`)
+  await log.stop()
+  log = await open()
+  const [position] = await log.positions('someone')
+  const offsets = await log.topics.offsets(spec.name)
+  if (position?.meta !== directory || offsets[1]?.next !== 1)
+    throw violation('I1', `${directory}: what was committed is not there when it opens again`)
+  await log.topics.delete(spec.name)
+  await refused('MR2011', log.topics.offsets(spec.name))
+  await log.stop()
+  sound(run(verifyDirectory(env.disk, directory)))
+}
+
+async function refused(code: string, asked: Promise<unknown>): Promise<void> {
+  const error = await asked.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof MillraceError) || error.code !== code)
+    throw violation('I6', `${code} was expected, and not ${String(error)}`)
 }
 
 async function same(env: SimulatedEnv, directory: string, walk: TopicWalk): Promise<void> {
