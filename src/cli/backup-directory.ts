@@ -8,9 +8,11 @@ import { snapshotFiles } from '../state/verify.ts'
 import { verifyDirectory } from './verify-directory.ts'
 import type { DirectoryReport } from './verify-directory.ts'
 
+const FORMAT = 1
+
 /** What a backup says of itself, in `backup.json`: written when everything else is there. */
 interface Manifest {
-  readonly format: 1
+  readonly format: typeof FORMAT
   readonly logId: string
   readonly lsn: number
   /** ISO time. */
@@ -47,7 +49,7 @@ export function* makeBackup(env: Env, source: string, target: string): Generator
   const logId = Buffer.from(copied.uuid).toString('hex')
   const { lsn, files } = copied
   const madeAt = new Date(env.clock.now()).toISOString()
-  const manifest: Manifest = { format: 1, logId, lsn, madeAt, files }
+  const manifest: Manifest = { format: FORMAT, logId, lsn, madeAt, files }
   writeDurably(disk, `${target}/backup.json`, encode(manifest))
   copied.seal()
   const report = yield* verbed('Verified', verifyDirectory(disk, target))
@@ -130,10 +132,25 @@ function readManifest(disk: Disk, directory: string): Manifest | undefined {
     throw new MillraceError('MR2018', `${directory}/backup.json is not readable.`, { cause: error })
   }
   if (value === undefined) return undefined
-  const { format, files, madeAt } = value as Partial<Manifest>
-  if (format === 1 && Array.isArray(files) && typeof madeAt === 'string') return value as Manifest
+  const manifest = value as Partial<Manifest> | null
+  if (Number(manifest?.format) > FORMAT) {
+    const what = `${directory}/backup.json has format ${manifest?.format}; this build knows format ${FORMAT}.`
+    throw new MillraceError('MR2004', what)
+  }
+  if (isManifest(manifest)) return manifest
   throw new MillraceError('MR2018', `${directory}/backup.json is not that of a backup.`)
 }
+
+function isManifest(value: Partial<Manifest> | null): value is Manifest {
+  if (value?.format !== FORMAT || typeof value.madeAt !== 'string') return false
+  const files: unknown = value.files
+  return Array.isArray(files) && (files as Partial<Manifest['files'][number]>[]).every(isFile)
+}
+
+const isFile = (file: Partial<Manifest['files'][number]> | null): boolean =>
+  typeof file?.path === 'string' &&
+  Number.isSafeInteger(file.bytes) &&
+  Number.isSafeInteger(file.crc32)
 
 /** Every byte as it was when the backup was made: a transfer that lost some shows here, by name. */
 function* checkFiles(disk: Disk, directory: string, { files }: Manifest): Generator<Step> {

@@ -76,13 +76,18 @@ export class SnapshotFileWriter {
   }
 }
 
-/** The header, or undefined when the file is not a finished snapshot of this place. */
+/** The header, or undefined when the file is not a finished snapshot of this place. Throws MR2004 for a newer version. */
 export function readHeader(file: DiskFile, place: SnapshotPlace): SnapshotHeader | undefined {
   const bytes = new Uint8Array(HEADER)
   if (file.size() < HEADER || !readAll(file, bytes, 0)) return undefined
   const view = new DataView(bytes.buffer)
-  if (view.getUint32(0, true) !== MAGIC || view.getUint32(4, true) !== VERSION) return undefined
+  if (view.getUint32(0, true) !== MAGIC) return undefined
   if (view.getBigUint64(56, true) !== xxh64(bytes.subarray(0, 56))) return undefined
+  const version = view.getUint32(4, true)
+  if (version > VERSION) {
+    const what = `${file.path} has format version ${version}; this build knows version ${VERSION}.`
+    throw new MillraceError('MR2004', what, { details: { file: file.path, version } })
+  }
   const header = {
     lsn: view.getFloat64(8, true),
     offset: view.getFloat64(16, true),

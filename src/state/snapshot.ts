@@ -329,7 +329,10 @@ function openWhole(disk: Disk, path: string, place: SnapshotPlace, end: number):
       return { file, header }
   } catch (error) {
     // Bytes that the disk does not give back are no better than damaged ones.
-    if (!(error instanceof DiskError)) throw error
+    if (!(error instanceof DiskError)) {
+      file?.close()
+      throw error
+    }
   }
   mark('snapshot: passed over')
   file?.close()

@@ -1,6 +1,7 @@
 /** Looks at the snapshots of all stores without changing anything. */
 import { DiskError } from '../core/env/env.ts'
 import type { Disk, DiskFile } from '../core/env/env.ts'
+import { MillraceError } from '../errors.ts'
 import { CHUNK_HEADER, HEADER, readChunks, readHeader } from './snapshot-file.ts'
 import type { SnapshotPlace } from './snapshot-file.ts'
 
@@ -8,7 +9,7 @@ export interface SnapshotSeen extends SnapshotPlace {
   /** Within the directory of the snapshots. */
   readonly file: string
   readonly bytes: number
-  /** Its changelog is needed from this offset on; undefined where the snapshot is damaged. */
+  /** Its changelog is needed from this offset on; undefined where the snapshot is damaged, or of a newer version. */
   readonly offset: number | undefined
 }
 
@@ -81,7 +82,8 @@ function* offsetOf(file: DiskFile, place: SnapshotPlace): Generator<number, numb
     }
     return header.offset
   } catch (error) {
-    if (!(error instanceof DiskError)) throw error
+    const newer = error instanceof MillraceError && error.code === 'MR2004'
+    if (!newer && !(error instanceof DiskError)) throw error
     return undefined
   }
 }
