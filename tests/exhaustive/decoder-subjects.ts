@@ -264,7 +264,13 @@ function changelogBytes(): Uint8Array {
 function changelog(bytes: Uint8Array): boolean {
   return refusing('MR4011', () => {
     const reader = new ChangelogReader(bytes)
-    for (let entry = reader.next(); entry !== undefined; entry = reader.next()) keyOf(entry)
+    const other = new ChangelogReader(bytes)
+    for (let entry = reader.next(); entry !== undefined; entry = reader.next()) {
+      const key = keyOf(entry)
+      other.advance()
+      must(other.keyText() === key && other.bucket === entry.bucket, 'another key')
+      must(other.value()?.length === entry.value?.length, 'another value')
+    }
   })
 }
 

@@ -1,5 +1,6 @@
 import type { NamedMutant } from './mutant.ts'
 import { namedEngine } from './named-engine.ts'
+import { namedExhaustive } from './named-exhaustive.ts'
 import { namedHandoff } from './named-handoff.ts'
 import { namedLog } from './named-log.ts'
 
