@@ -20,9 +20,15 @@ export class EngineProcess {
   #child: ChildProcess | undefined
   #stderr = ''
 
-  constructor(port: number, pipeline: string, dataDir: string, env: Record<string, string>) {
+  constructor(
+    port: number,
+    pipeline: string,
+    dataDir: string,
+    env: Record<string, string>,
+    options: readonly string[] = [],
+  ) {
     this.url = `http://127.0.0.1:${port}`
-    this.#args = ['run', pipeline, '--data-dir', dataDir, '--port', String(port)]
+    this.#args = ['run', pipeline, '--data-dir', dataDir, '--port', String(port), ...options]
     this.#env = { ...process.env, ...env }
   }
 

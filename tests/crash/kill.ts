@@ -1,6 +1,6 @@
 /**
  * The real engine as a real process, ended in every way that can be made to happen on one machine, and held against the
- * producer's books. `npm run kill -- [random|points|power|full|signals] [options]`; without a word, random kills.
+ * producer's books. `npm run kill -- [random|points|power|full|signals|overload] [options]`; without a word, random kills.
  */
 const ways: Record<string, () => Promise<unknown>> = {
   random: () => import('./random.ts'),
@@ -8,6 +8,7 @@ const ways: Record<string, () => Promise<unknown>> = {
   power: () => import('./power.ts'),
   full: () => import('./full.ts'),
   signals: () => import('./signals.ts'),
+  overload: () => import('./overload.ts'),
 }
 const word = process.argv[2] ?? ''
 const given = word.startsWith('-') || word === '' ? undefined : word

@@ -8,6 +8,19 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 /** Values per partition, in order of offset. Throws where an offset does not rise or the command fails. */
 export async function readTopic<Value>(dataDir: string, topic: string): Promise<Value[][]> {
+  const partitions: Value[][] = []
+  await eachRecord<Value>(dataDir, topic, (value, partition) =>
+    (partitions[partition] ??= []).push(value),
+  )
+  return partitions.filter((values) => values !== undefined)
+}
+
+/** The same, one by one, for a topic that does not fit in memory. */
+export async function eachRecord<Value>(
+  dataDir: string,
+  topic: string,
+  take: (value: Value, partition: number) => void,
+): Promise<void> {
   const args = [
     '--conditions=millrace-source',
     main,
@@ -19,7 +32,6 @@ export async function readTopic<Value>(dataDir: string, topic: string): Promise<
   ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
-  const partitions: Value[][] = []
   const lastOffset: number[] = []
   for await (const line of createInterface({ input: child.stdout })) {
     const record = JSON.parse(line) as { partition: number; offset: number; value: Value }
@@ -27,9 +39,8 @@ export async function readTopic<Value>(dataDir: string, topic: string): Promise<
     if (offset <= (lastOffset[partition] ?? -1))
       throw new Error(`${topic}/${partition}: offset ${offset} after ${lastOffset[partition]}`)
     lastOffset[partition] = offset
-    ;(partitions[partition] ??= []).push(record.value)
+    take(record.value, partition)
   }
   const [code] = (await ended) as [number | null]
   if (code !== 0) throw new Error(`tail ${topic} ended with ${code}`)
-  return partitions.filter((values) => values !== undefined)
 }
