@@ -21,6 +21,7 @@ import type { Config } from './config.ts'
 import { Coverage } from './coverage.ts'
 import { operate } from './operator.ts'
 import type { Outcome, Task } from './part.ts'
+import { pulled } from './pulled.ts'
 import { Report } from './report.ts'
 import { runSeed } from './run.ts'
 
@@ -48,7 +49,7 @@ function takeFlag(name: string): boolean {
 async function one(seed: number, change: Partial<Config>): Promise<number> {
   const result = await runSeed(seed, change, 2_000)
   const { config, tally, trace, traceHash } = result
-  const violation = result.violation ?? (await operate(result))
+  const violation = result.violation ?? (await operate(result)) ?? (await pulled(seed))
   console.log(trace.join('\n'))
   console.log(`drawn: ${JSON.stringify(config)}`)
   console.log(`what happened: ${JSON.stringify(tally)}`)

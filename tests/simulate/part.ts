@@ -2,6 +2,7 @@
 import { onMark } from '../../src/core/mark.ts'
 import type { Config } from './config.ts'
 import { operate } from './operator.ts'
+import { pulled } from './pulled.ts'
 import { runSeed } from './run.ts'
 import type { Tally } from './tally.ts'
 import { shrink } from './shrink.ts'
@@ -43,7 +44,7 @@ export async function perform({ seed, twice }: Task): Promise<Outcome> {
     }
   }
   if (violation === undefined && seed % 10 === 0) {
-    violation = (await operate(result))?.message
+    violation = ((await operate(result)) ?? (await pulled(seed)))?.message
     if (violation !== undefined) console.log(`seed ${seed} broke ${violation}`)
   }
   const { tally, faults } = result
