@@ -1,5 +1,13 @@
 /** Bits that turn over in segments that were written long ago: it is said (I6), or what is read is what was there. */
-import type { SeededRandom, SimulatedEngine, SimulatedDisk } from '../../src/testing/index.ts'
+import { MillraceError } from '../../src/errors.ts'
+import type { Damage } from '../../src/log/embedded/inspect.ts'
+import { Scrub } from '../../src/runtime/scrub.ts'
+import type {
+  SeededRandom,
+  SimulatedDisk,
+  SimulatedEngine,
+  Simulation,
+} from '../../src/testing/index.ts'
 import { isGone, TopicWalk } from './observer.ts'
 import { violation, Violation } from './violation.ts'
 
@@ -21,15 +29,32 @@ function baseOf(path: string): number {
   return Number(/\/\d+-(\d+)/.exec(path)?.[1] ?? 0)
 }
 
-/** Reads everything once more; throws where something is another than it was and nobody said so. */
-export async function readRotten(engine: SimulatedEngine, before: TopicWalk): Promise<void> {
+/** What one pass of the scrub finds damaged. */
+export async function scrubbed(simulation: Simulation): Promise<readonly Damage[]> {
+  const damaged: Damage[] = []
+  const scrub = new Scrub(simulation.env('scrub'), {
+    dataDir: 'data',
+    bytesPerSecond: 2 ** 30,
+    everyMs: 1,
+    onProgress: () => {},
+    onDamage: (damage) => damaged.push(damage),
+  })
+  await scrub.pass(new AbortController().signal)
+  return damaged
+}
+
+/** Reads everything once more, and says whether somebody reported damage; throws where something is another than it was and nobody said so. */
+export async function readRotten(engine: SimulatedEngine, before: TopicWalk): Promise<boolean> {
   const { log } = engine
-  if (log === undefined || engine.error !== undefined) return
+  // The start, or a task.
+  const { error: stopped } = engine
+  if (stopped !== undefined) return stopped instanceof MillraceError && stopped.kind === 'data'
+  if (log === undefined) return false
   const now = new TopicWalk()
   try {
     await now.read(log)
   } catch (error) {
-    if (error instanceof Violation && error.invariant === 'I6') return
+    if (error instanceof Violation && error.invariant === 'I6') return true
     throw error
   }
   for (const [place, { nextOffset, lsn, crc }] of before.blocks) {
@@ -38,4 +63,5 @@ export async function readRotten(engine: SimulatedEngine, before: TopicWalk): Pr
     if (again?.nextOffset === nextOffset && again.lsn === lsn && again.crc === crc) continue
     throw violation('I6', `after bit rot ${place} of LSN ${lsn} is another one, and nobody said so`)
   }
+  return false
 }

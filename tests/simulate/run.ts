@@ -1,4 +1,5 @@
 /** One seed: a pipeline, producers, crashes; then the faults end, everything must catch up, and all of it is checked. */
+import type { Damage } from '../../src/log/embedded/inspect.ts'
 import { partitionOf } from '../../src/core/hash.ts'
 import type { Log } from '../../src/log/log.ts'
 import {
@@ -16,7 +17,7 @@ import { Observer, TopicWalk } from './observer.ts'
 import { checkOwners } from './owners.ts'
 import { Producer } from './producers.ts'
 import type { Ledger } from './producers.ts'
-import { readRotten, rotOne } from './rot.ts'
+import { readRotten, rotOne, scrubbed } from './rot.ts'
 import { outlets } from './sinks.ts'
 import type { Outlets } from './sinks.ts'
 import { Steering } from './steering.ts'
@@ -115,7 +116,10 @@ class Run {
       log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
-      onOpen: (log: Log) => versions.opened(log),
+      onOpen: async (log: Log) => {
+        await versions.opened(log)
+        this.#chaos.opened()
+      },
     })
     this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
     this.#chaos = new Chaos({
@@ -216,14 +220,27 @@ class Run {
     this.#chaos.mayFail = true
     this.#engine.kill()
     const disk = this.simulation.disk()
+    const sound = await this.#scrub()
+    if (sound.length > 0)
+      throw violation('I6', `the scrub finds damage where there is none: ${sound[0]?.what}`)
     if (!rotOne(disk, this.#random)) return
+    const found = await this.#scrub()
     this.#start()
     const up = async (): Promise<void> => {
       for (let waited = 0; this.#engine.state === 'starting' && waited < 500; waited += 10)
         await this.#sleep(10)
-      await readRotten(this.#engine, this.final)
+      const reported = await readRotten(this.#engine, this.final)
+      if (reported && found.length === 0)
+        throw violation('I6', 'the scrub did not find what somebody who reads it does')
     }
     await this.#drive('reading what has rotted', up())
+  }
+
+  async #scrub(): Promise<readonly Damage[]> {
+    let damaged: readonly Damage[] = []
+    const pass = async (): Promise<void> => void (damaged = await scrubbed(this.simulation))
+    await this.#drive('reading it all again', pass())
+    return damaged
   }
 
   /** Now and then with another version of the pipeline. */
