@@ -324,6 +324,29 @@ describe('snapshots', () => {
     maker.close()
   })
 
+  test('a maker begins without reading snapshots through, and makes the next of the newest that is whole', async () => {
+    const world = await new World().open()
+    await world.commit([['a', 1]])
+    await world.snapshot()
+    await world.commit([['b', 1]])
+    const newest = await world.snapshot()
+    world.damage(`${newest?.lsn}.snap`, 80)
+    const disk = world.simulation.disk()
+    let reads = 0
+    disk.hook = (operation, path) => {
+      if (operation === 'read' && path.endsWith('.snap')) reads++
+      return undefined
+    }
+    const changelogs = [{ topic: changelog, partitions: 2 }]
+    const maker = await SnapshotMaker.open(world.env, world.log, dir, changelogs, 100)
+    expect(reads).toBe(1)
+    disk.hook = undefined
+    for (let i = 0; i < 40; i++) await world.commit([[`key ${i}`, i]])
+    expect(await maker.round()).not.toEqual([])
+    expect((await world.restored()).contents).toEqual(contentsOf(world.store))
+    maker.close()
+  })
+
   test('a maker that begins with a snapshot keeps no file open', async () => {
     const world = await new World().open()
     await world.commit([['a', 1]])

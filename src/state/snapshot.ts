@@ -163,7 +163,9 @@ export class SnapshotMaker {
     const since = new Map<string, Since>()
     const from = places.map((place) => {
       const { changelog, partition } = place
-      const newest = newestWhole(env.disk, dir, place, Infinity)
+      // How much has come since, the header says: reading all of every state would hold up the workers at a start. Whether it
+      // is whole is seen when the next is made of it.
+      const newest = newestWhole(env.disk, dir, place, Infinity, () => true)
       newest?.file.close()
       const { bytes: snapshot, offset } = newest?.header ?? { bytes: 0, offset: 0 }
       since.set(`${changelog}/${partition}`, { place, snapshot, cost: 0 })
@@ -311,16 +313,23 @@ function newestWhole(
   dir: string,
   place: SnapshotPlace,
   end: number = Infinity,
+  isWhole: typeof readsWhole = readsWhole,
 ): Whole | undefined {
   const folder = folderOf(dir, place)
   for (const name of snapshotFiles(disk, folder)) {
-    const whole = openWhole(disk, `${folder}/${name}`, place, end)
+    const whole = openWhole(disk, `${folder}/${name}`, place, end, isWhole)
     if (whole !== undefined) return whole
   }
   return undefined
 }
 
-function openWhole(disk: Disk, path: string, place: SnapshotPlace, end: number): Whole | undefined {
+function openWhole(
+  disk: Disk,
+  path: string,
+  place: SnapshotPlace,
+  end: number,
+  isWhole: typeof readsWhole,
+): Whole | undefined {
   let file: DiskFile | undefined
   try {
     file = disk.open(path, 'read')
@@ -339,7 +348,7 @@ function openWhole(disk: Disk, path: string, place: SnapshotPlace, end: number):
   return undefined
 }
 
-function isWhole(file: DiskFile, header: SnapshotHeader): boolean {
+function readsWhole(file: DiskFile, header: SnapshotHeader): boolean {
   for (const chunk of readChunks(file, header)) if (chunk === undefined) return false
   return true
 }
