@@ -11,6 +11,7 @@ import type { LocalLog } from './index.ts'
 import { isDamaged } from './report.ts'
 import type { LogReport } from './report.ts'
 import { verifyLog } from './verify.ts'
+import { listUnits } from './walk.ts'
 import {
   damaged,
   digest,
@@ -29,6 +30,28 @@ function report(env: SimulatedEnv, directory = small.directory): LogReport {
 
 const offsetsOf = (r: LogReport): number =>
   r.findings.flatMap(({ lost }) => lost).reduce((sum, { from, to }) => sum + to - from, 0)
+
+test('a file that goes between the listing and the look is passed over', async () => {
+  const { env } = restored(await golden())
+  const { disk } = env
+  let listed = 0
+  const removing = new Proxy(disk, {
+    get(target, name: keyof typeof disk) {
+      const value: unknown = target[name]
+      if (typeof value !== 'function') return value
+      return (...args: unknown[]): unknown => {
+        const result: unknown = (value as (...all: unknown[]) => unknown).apply(target, args)
+        if (name !== 'list' || !Array.isArray(result)) return result
+        listed++
+        return [...(result as unknown[]), { name: '9-999.seg', directory: false }]
+      }
+    },
+  })
+  expect(listUnits(removing, small.directory).map(({ name }) => name)).toEqual(
+    listUnits(disk, small.directory).map(({ name }) => name),
+  )
+  expect(listed).toBe(1)
+})
 
 describe('a directory that nobody runs on', () => {
   test('is sound as the engine left it, with all its commits and records', async () => {
