@@ -296,15 +296,17 @@ function sealSnapshot(bytes: Uint8Array): void {
 
 function snapshot(bytes: Uint8Array): boolean {
   const file = new Bytes(bytes)
-  const header = readHeader(file, place)
-  if (header === undefined) return false
-  return refusing('MR4011', () => {
-    for (const chunk of readChunks(file, header)) {
+  let taken = false
+  const sound = refusing('MR4011 MR2004', () => {
+    const header = readHeader(file, place)
+    taken = header !== undefined
+    for (const chunk of header === undefined ? [] : readChunks(file, header)) {
       if (chunk === undefined) return
       const reader = new ChangelogReader(chunk)
       for (let entry = reader.next(); entry !== undefined; entry = reader.next()) keyOf(entry)
     }
   })
+  return sound && taken
 }
 
 const texts = [

@@ -19,13 +19,13 @@ export function must(holds: boolean, what: string): void {
   if (!holds) throw new Error(what)
 }
 
-/** Runs `act`; errors with this code are an answer, all others are not. */
-export function refusing(code: string, act: () => void): boolean {
+/** Runs `act`; errors with one of these codes are an answer, all others are not. */
+export function refusing(codes: string, act: () => void): boolean {
   try {
     act()
     return true
   } catch (error) {
-    if (error instanceof MillraceError && error.code === code) return false
+    if (error instanceof MillraceError && codes.includes(error.code)) return false
     throw error
   }
 }

@@ -5,4 +5,9 @@ import { namedHandoff } from './named-handoff.ts'
 import { namedLog } from './named-log.ts'
 
 /** Each must be noticed by its gate within 20 seconds. */
-export const named: readonly NamedMutant[] = [...namedLog, ...namedHandoff, ...namedEngine]
+export const named: readonly NamedMutant[] = [
+  ...namedLog,
+  ...namedHandoff,
+  ...namedExhaustive,
+  ...namedEngine,
+]
