@@ -45,7 +45,11 @@ async function run(sim: Simulation): Promise<void> {
     expect(open()).not.toEqual([])
     const names = env.disk.list(`${small.directory}/log`).map(({ name }) => name)
     expect(names.some((name) => name.endsWith('.arc'))).toBe(true)
+    // Nor does anybody wait for it for ever.
+    const waiting = await log.reader([{ topic: 'forever', partition: 0, offset: 20 * (life + 1) }])
+    const woken = waiting.wait(new AbortController().signal)
     await log.stop()
+    await woken
     expect(open()).toEqual([])
     // It can be looked at now.
     for (const step = verifyLog(env.disk, small.directory); step.next().done !== true;);
