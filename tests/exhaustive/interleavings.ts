@@ -75,9 +75,10 @@ interface Replay {
 }
 
 /** Thrown through the code under test where it has to wait for its turn. */
-class Pause {
+class Pause extends Error {
   readonly at: Atomic | PlainRead
   constructor(at: Atomic | PlainRead) {
+    super('the thread waits for its turn')
     this.at = at
   }
 }
@@ -169,6 +170,7 @@ const replaced: Readonly<Record<string, unknown>> = {
 
 export type Thread = (say: (what: string, value: unknown) => void) => void
 
+/** What a thread does up to the operation that it has no answer for yet. */
 function replay(thread: number, code: Thread, history: readonly Step[]): Replay {
   const real = Object.fromEntries(Object.keys(replaced).map((n) => [n, Reflect.get(globalThis, n)]))
   const now = (doing = new Doing(thread, history))

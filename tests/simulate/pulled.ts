@@ -62,8 +62,8 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
   }
   const walk = new TopicWalk()
   const env = simulation.env('outside', simulation.disk('elsewhere'))
-  const drive = async (until: () => boolean): Promise<void> =>
-    void (await simulation.runUntil(until, { withinMs: 600_000, turns: 1_000_000 }))
+  const drive = (until: () => boolean): Promise<void> =>
+    simulation.runUntil(until, { withinMs: 600_000, turns: 1_000_000 })
   const pass = async (ms: number): Promise<void> => {
     const then = env.clock.monotonic() + ms
     env.timers.after(ms, () => undefined)
