@@ -14,25 +14,25 @@ describe('resolveConfig', () => {
       allowedOrigins: [],
       commitIntervalMs: 20,
       watchdogMs: 30_000,
-      workerMemoryMb: 1225,
+      workerMemoryMb: 1193,
       bodyBytes: 256 * 2 ** 20,
     })
   })
 
   it('shares out the memory it may take', () => {
-    for (const memoryMb of [320, 512, 1_000, 9_000, 100_000]) {
+    for (const memoryMb of [432, 512, 1_000, 9_000, 100_000]) {
       for (const workers of [1, 2, 7]) {
-        if (memoryMb < 224 + 96 * workers) continue
+        if (memoryMb < 336 + 96 * workers) continue
         const { workerMemoryMb, bodyBytes } = resolveConfig({ memoryMb, workers }, machine)
         expect(workers * (workerMemoryMb + 40) + (2 * bodyBytes) / 2 ** 20).toBeLessThanOrEqual(
-          memoryMb - 160,
+          memoryMb - 288,
         )
         expect(workerMemoryMb).toBeGreaterThanOrEqual(32)
       }
     }
     const little = { ...machine, memoryBytes: 2 ** 20 }
     expect(resolveConfig({ workers: 1 }, little)).toEqual(
-      resolveConfig({ workers: 1, memoryMb: 320 }, little),
+      resolveConfig({ workers: 1, memoryMb: 432 }, little),
     )
   })
 
@@ -47,7 +47,7 @@ describe('resolveConfig', () => {
   it('refuses a value out of range with the value and the range', () => {
     for (const [options, words] of [
       [{ workers: 0 }, 'workers is 0 and must be a whole number from 1 to 64'],
-      [{ workers: 2, memoryMb: 415 }, 'memoryMb is 415 and must be a whole number from 416'],
+      [{ workers: 2, memoryMb: 527 }, 'memoryMb is 527 and must be a whole number from 528'],
       [{ port: 70_000 }, 'port is 70000 and must be a whole number from 0 to 65535'],
       [{ watchdogMs: 10 }, 'watchdogMs is 10'],
       [{ dataDir: '' }, 'dataDir is empty'],

@@ -76,7 +76,7 @@ function engineCommand(root: Command, name: string, about: string) {
     .option(
       '--memory <MiB>',
       'memory of the whole process (default: 70 % of what there is)',
-      wholeNumber(320),
+      wholeNumber(432),
     )
     .option(
       '--worker-memory <MiB>',
