@@ -116,10 +116,7 @@ class Run {
       log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
-      onOpen: async (log: Log) => {
-        await versions.opened(log)
-        this.#chaos.opened()
-      },
+      onOpen: (log: Log) => versions.opened(log),
     })
     this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
     this.#chaos = new Chaos({
