@@ -95,4 +95,27 @@ describe('past its hold', () => {
     expect(world.report('out')[1]!.status).not.toBe('behind-retention')
     await world.halt()
   })
+
+  test('a sink that cannot be opened is tried at once when its task is resumed', async () => {
+    const world = new World()
+    await world.start()
+    let tries = 0
+    const sink = memory()
+    const shut = (): Promise<never> => {
+      tries++
+      return Promise.reject(new Error('away'))
+    }
+    world.deliver({
+      out: { ...sink, open: (context) => (tries < 8 ? shut() : sink.open!(context)) },
+    })
+    await world.produce(0, [row(1)])
+    await world.until(() => tries === 8)
+    expect(world.runners[0]!.resume('shop/out/0')).toBe(true)
+    const before = world.env.clock.monotonic()
+    await world.until(world.delivered('out', 1))
+    // By itself it would have waited for some seconds more.
+    expect(world.env.clock.monotonic() - before).toBeLessThan(1_000)
+    expect(world.runners[0]!.resume('shop/out/0')).toBe(false)
+    await world.halt()
+  })
 })
