@@ -220,6 +220,9 @@ async function tornAfter(
   throw new Error('no crash leaves a torn tail behind a whole commit')
 }
 
+/** A life is small, so that all of it can be gone through. */
+const mostOperations = 60
+
 export interface CrashResult {
   readonly states: number
   readonly recoveries: number
@@ -261,6 +264,7 @@ export async function crashStates(
     states += here
     recoveries += 2 * seen.size
     const { name, operations, mostSectors, mostNames } = life
+    if (operations > mostOperations) broken.push(`${name} has ${operations} operations`)
     tell(
       `${name}: ${operations} operations, at most ${mostSectors} sectors and ${mostNames} names unsynced, ${here} of ${life.states} states, ${seen.size} distinct`,
     )
@@ -337,6 +341,8 @@ async function runUntil(
   return { picture: picture ?? new Picture(disk), at }
 }
 
-/** Opening changes something only where it makes the file. */
+/** Opening a file and making a directory change something only where it is not there. */
 const changes = (disk: SimulatedDisk, operation: DiskOperation, path: string): boolean =>
-  operation === 'open' ? disk.find(path) === undefined : isChanging(operation)
+  operation === 'open' || operation === 'mkdir'
+    ? disk.find(path) === undefined
+    : isChanging(operation)
