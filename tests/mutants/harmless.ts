@@ -63,6 +63,13 @@ export const harmless: readonly Harmless[] = [
     equivalent: false,
     why: 'Costs time: of the maps of segments that are kept, another is let go first.',
   },
+  {
+    file: 'src/log/embedded/segments.ts',
+    before: 'this.#ranges.clear()',
+    after: ';',
+    equivalent: false,
+    why: 'Costs memory, as long as somebody holds on to a log that was closed.',
+  },
 ]
 
 export function explained({ file, before, after, nth }: MechanicalMutant): Harmless | undefined {
