@@ -331,20 +331,19 @@ function openWhole(
   isWhole: typeof readsWhole,
 ): Whole | undefined {
   let file: DiskFile | undefined
+  let whole: Whole | undefined
   try {
     file = disk.open(path, 'read')
     const header = readHeader(file, place)
     if (header !== undefined && header.offset <= end && isWhole(file, header))
-      return { file, header }
+      return (whole = { file, header })
   } catch (error) {
     // Bytes that the disk does not give back are no better than damaged ones.
-    if (!(error instanceof DiskError)) {
-      file?.close()
-      throw error
-    }
+    if (!(error instanceof DiskError)) throw error
+  } finally {
+    if (whole === undefined) file?.close()
   }
   mark('snapshot: passed over')
-  file?.close()
   return undefined
 }
 
