@@ -90,7 +90,8 @@ describe('IngestRouter', () => {
       void router.submit('ingest/t', request(new Uint8Array(8)))
       return refusal?.code
     })
-    expect(other.toSorted()).toEqual(['MR1039', undefined])
+    expect(other.filter((code) => code === 'MR1039')).toHaveLength(1)
+    expect(other).toContain(undefined)
     router.lost(slot)
     expect(router.refusal('ingest/t', me)).toBeUndefined()
   })

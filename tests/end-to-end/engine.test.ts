@@ -93,7 +93,12 @@ describe('an engine', { timeout: 90_000 }, () => {
       balanced: true,
       topics: [{ topic: 'views', accepted: 1_000, appended: 1_000 }],
     })
-    expect(await ask(second, '/readyz')).toEqual({ ready: true, reasons: [], paused: [] })
+    expect(await ask(second, '/readyz')).toEqual({
+      ready: true,
+      reasons: [],
+      paused: [],
+      degraded: [],
+    })
     expect(await (await fetch(`${second.url}/metrics`)).text()).toMatch(
       /^millrace_records_read_total\{stage="shop\/pages"/m,
     )

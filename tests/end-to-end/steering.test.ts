@@ -43,7 +43,12 @@ describe('what an operator asks for', { timeout: 90_000 }, () => {
     expect(second.status().paused).toEqual([task])
     await second.ready
     await second.produce('in', [{ n: 1 }, { n: 2 }])
-    expect(await ask(second, '/readyz')).toEqual({ ready: true, reasons: [], paused: [task] })
+    expect(await ask(second, '/readyz')).toEqual({
+      ready: true,
+      reasons: [],
+      paused: [task],
+      degraded: [],
+    })
     const { tasks } = (await ask(second, '/admin/tasks')) as { tasks: object[] }
     expect(tasks).toContainEqual(expect.objectContaining({ id: task, status: 'paused' }))
     expect(await steer(second, 'resume', 'shop')).toEqual({ tasks: [task], unchanged: [] })
