@@ -300,9 +300,7 @@ class Run {
 
   /** Every window is closed, everything is read, nothing new comes. */
   async #settled(): Promise<void> {
-    const events = [...this.#ledger.values()].filter(
-      ({ event, producer }) => producer !== 'end' && event.kind === 'view',
-    )
+    const events = [...this.#ledger.values()].filter(({ producer }) => producer !== 'end')
     let slack = 0
     for (const { step } of this.#config.shape)
       if (step.kind === 'aggregate') slack += step.sizeMs + step.latenessMs
