@@ -36,7 +36,7 @@ export const limits = {
   /** Ingest requests waiting for their commit, in bytes, per worker; past it the answer is 429. */
   ingestQueueBytes: 64 * MiB,
   /** How long they shall wait where more is asked for than a worker can do: as many as it answers in this time. */
-  ingestWaitMs: 50,
+  ingestWaitMs: 40,
   /** So many requests may wait for a worker all the same. */
   ingestWaiting: 64,
 

@@ -65,7 +65,7 @@ test('a worker that keeps up refuses nothing, also where much comes at once', ()
   const before = admission.waiting
   let burst = 0
   for (; admission.admits(); burst++) admission.begin()
-  expect(before + burst).toBeGreaterThanOrEqual(2 * 4 * limits.waitMs * 0.9)
+  expect(before + burst).toBeGreaterThanOrEqual(2 * 2 * limits.waitMs * 0.9)
 })
 
 test('after a burst that was too much a part of it may wait, until it has been calm', () => {

@@ -6,8 +6,9 @@ export interface AdmissionLimits {
   readonly least: number
 }
 
-/** A burst may be so many times what is allowed for long. */
-const burst = 4
+/** A burst may be so many times what the rate allows for long, and so many times the least: that is before there is a rate. */
+const burst = 2
+const burstOfLeast = 4
 /** After so long without a refusal there may be a burst again. */
 const calmMs = 250
 /** The rate is taken anew so often: several commits. */
@@ -42,8 +43,10 @@ export class Admission {
   /** How many may wait now. */
   get most(): number {
     const { least, waitMs } = this.#limits
-    const lasting = Math.max(least, Math.round(this.#perMs * waitMs))
-    return this.#now() - this.#refusedAt < calmMs ? lasting : lasting * burst
+    const byRate = Math.round(this.#perMs * waitMs)
+    return this.#now() - this.#refusedAt < calmMs
+      ? Math.max(least, byRate)
+      : Math.max(least * burstOfLeast, byRate * burst)
   }
 
   /** Whether one more may wait. Where not, the one who asks refuses it. */

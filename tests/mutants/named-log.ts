@@ -128,16 +128,6 @@ export const namedLog: readonly NamedMutant[] = [
     gate: publish,
   },
   {
-    name: 'roll-without-mark',
-    what: 'The first frame goes into a new segment that the mark does not name.',
-    breaks: 'I1',
-    file: `${embedded}/disk-log.ts`,
-    find: `    yield* this.#markAt(id, old.nextLsn - 1, map.end)
-`,
-    replace: '',
-    gate: crash,
-  },
-  {
     name: 'directory-not-synced',
     what: 'A new segment is used before its name is durable.',
     breaks: 'I1',
