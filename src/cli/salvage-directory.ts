@@ -1,8 +1,9 @@
 /** A new data directory with everything that is readable of a damaged one. */
+import { encodeCheckedJson } from '../core/checked-json.ts'
 import type { Disk, Env } from '../core/env/env.ts'
 import { salvageLog, writeDurably } from '../log/embedded/inspect.ts'
 import type { Finding } from '../log/embedded/inspect.ts'
-import { encodeJson, readJson } from '../runtime/data-files.ts'
+import { readJson } from '../runtime/data-files.ts'
 import { verifySnapshots } from '../state/verify.ts'
 import type { SnapshotSeen } from '../state/verify.ts'
 import { encode, verbed } from './backup-directory.ts'
@@ -98,7 +99,7 @@ function copyFile(disk: Disk, from: string, target: string, folder: string, file
 function copyJson(disk: Disk, from: string, target: string, name: string): void {
   try {
     const value = readJson({ disk }, from, name)
-    if (value !== undefined) writeDurably(disk, `${target}/${name}`, encodeJson(value))
+    if (value !== undefined) writeDurably(disk, `${target}/${name}`, encodeCheckedJson(value))
   } catch {
     // Not readable: see above.
   }

@@ -14,7 +14,7 @@ import {
   encodeResolution,
 } from '../../src/process/dead-letters.ts'
 import { sessionStoreSpec } from '../../src/process/ingest-sessions.ts'
-import { encodeJson } from '../../src/runtime/data-files.ts'
+import { encodeCheckedJson } from '../../src/core/checked-json.ts'
 import { encodingOf, formatOf, hostRefusal, producerOf } from '../../src/runtime/http/headers.ts'
 import { Receiver, receiveLimits } from '../../src/runtime/http/receive.ts'
 import { Paused } from '../../src/runtime/paused.ts'
@@ -249,7 +249,7 @@ function diskOf(bytes: Uint8Array): Pick<Env, 'disk'> {
 
 function pausedFiles(): Uint8Array[] {
   const value = { paused: ['shop/main/0', 'shop/out/1'] }
-  return [encodeJson(value), utf8.encode(JSON.stringify(value))]
+  return [encodeCheckedJson(value), utf8.encode(JSON.stringify(value))]
 }
 
 function paused(bytes: Uint8Array): boolean {
@@ -263,7 +263,10 @@ function paused(bytes: Uint8Array): boolean {
 }
 
 function planFiles(): Uint8Array[] {
-  return [encodeJson([{ pipeline: 'shop', hash: 'a' }]), utf8.encode('[{"pipeline":"shop"}]')]
+  return [
+    encodeCheckedJson([{ pipeline: 'shop', hash: 'a' }]),
+    utf8.encode('[{"pipeline":"shop"}]'),
+  ]
 }
 
 function plans(bytes: Uint8Array): boolean {

@@ -184,6 +184,35 @@ test('a damaged position is told by its file, with what deletes it', async () =>
   )
 })
 
+test('no bit of a position that turns over is believed, and one of before there were checksums is taken', async () => {
+  const path = '/out/.shop-out-0.position'
+  const afterwards = async (damage: (bytes: Uint8Array) => Uint8Array) => {
+    const simulation = new Simulation({ seed: 1 })
+    const env = simulation.env('p')
+    const sink = file({ path: '/out' })
+    await (await sink.open!(contextFor(env))).deliver(goodBatch(0, 0, 2))
+    const bytes = damage(simulation.disk().contents().get(path)!)
+    const position = env.disk.open(path, 'write')
+    position.truncate(0)
+    position.write(bytes, 0)
+    position.close()
+    const writer = await sink.open!(contextFor(env, { epoch: 2 }))
+    return writer.stored!(0)
+  }
+  const sound = await afterwards((bytes) => bytes)
+  expect(sound).toBeDefined()
+  const firstLine = (bytes: Uint8Array) => bytes.slice(0, bytes.indexOf(10))
+  expect(await afterwards(firstLine)).toEqual(sound)
+  let length = 1
+  for (let at = 0; at < length; at++) {
+    const flipped = (bytes: Uint8Array): Uint8Array => {
+      length = bytes.length
+      return bytes.map((byte, i) => (i === at ? byte ^ (1 << (at % 8)) : byte))
+    }
+    await expect(afterwards(flipped), `byte ${at}`).rejects.toThrow('MR5004')
+  }
+})
+
 test('a deleted key shows as a line of its own', async () => {
   const simulation = new Simulation({ seed: 1 })
   const writer = await file({ path: '/out', roll: { ms: 0 } }).open!(

@@ -9,6 +9,7 @@
  * the position file says; that file is replaced by one rename as well, after the part was synced. So rows and position move
  * in one step, whatever crashes when.
  */
+import { decodeCheckedJson, encodeCheckedJson } from '../../core/checked-json.ts'
 import type { Disk, DiskFile } from '../../core/env/env.ts'
 import { MillraceError } from '../../errors.ts'
 import { checkDelivery, claim, deletes, keepRejected } from '../position.ts'
@@ -27,7 +28,6 @@ interface Recorded extends PositionRow {
 
 const digits = 16
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 
 export class PartitionFiles {
   readonly #disk: Disk
@@ -155,15 +155,15 @@ export class PartitionFiles {
         if (read === 0) break
         at += read
       }
-      return this.#read(decoder.decode(bytes))
+      return this.#read(bytes)
     } finally {
       file.close()
     }
   }
 
-  #read(text: string): Recorded {
+  #read(bytes: Uint8Array): Recorded {
     try {
-      return JSON.parse(text) as Recorded
+      return decodeCheckedJson(bytes) as Recorded
     } catch (error) {
       const path = this.#path(this.#positionName())
       throw new MillraceError('MR5004', `${path} is damaged. ${deletes(this.#who)}`, {
@@ -176,7 +176,7 @@ export class PartitionFiles {
     const name = this.#positionName()
     const file = this.#disk.open(this.#path(`${name}.new`), 'write')
     try {
-      const bytes = encoder.encode(JSON.stringify(row))
+      const bytes = encodeCheckedJson(row)
       file.truncate(0)
       writeAll(file, bytes, 0)
       file.fdatasync()
