@@ -14,8 +14,7 @@ import { jsonCodec } from '../state/codecs.ts'
 import { MemoryStore } from '../state/memory.ts'
 import { restoreStores } from '../state/restore.ts'
 import { snapshotOnce } from '../state/snapshot.ts'
-import { salvageDirectory } from './salvage-directory.ts'
-import type { Salvaged } from './salvage-directory.ts'
+import { salvage } from './salvage.suite.ts'
 
 const changelog = 'p.main.counts.changelog'
 const stateDir = `${small.directory}/state`
@@ -170,16 +169,6 @@ function damage(ledger: Ledger, random: SeededRandom) {
         for (const offset of frame.offsets) hurt.add(offset)
   }
   return { files, hurt, done: done.join(', ') }
-}
-
-function salvage(env: SimulatedEnv): Salvaged | MillraceError {
-  try {
-    const run = salvageDirectory(env, small.directory, 'new')
-    for (let step = run.next(); ; step = run.next()) if (step.done === true) return step.value
-  } catch (error) {
-    if (error instanceof MillraceError) return error
-    throw error
-  }
 }
 
 /** Everything that the new directory gives out; then it takes more. */

@@ -16,18 +16,7 @@ import {
 import { openEmbeddedLog } from '../log/embedded/index.ts'
 import { listUnits, walkUnit } from '../log/embedded/walk.ts'
 import { blockOf, drain, valuesOf } from '../log/log.suite.ts'
-import { salvageDirectory } from './salvage-directory.ts'
-import type { Salvaged } from './salvage-directory.ts'
-
-function salvage(env: SimulatedEnv): Salvaged | MillraceError {
-  try {
-    const run = salvageDirectory(env, small.directory, 'new')
-    for (let step = run.next(); ; step = run.next()) if (step.done === true) return step.value
-  } catch (error) {
-    if (error instanceof MillraceError) return error
-    throw error
-  }
-}
+import { salvage } from './salvage.suite.ts'
 
 /** Every record by offset, over the holes; then the log takes new ones. */
 async function read(env: SimulatedEnv): Promise<Map<number, number>> {

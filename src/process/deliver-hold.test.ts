@@ -3,15 +3,18 @@ import { memory } from '../sinks/index.ts'
 import type { Sink } from '../sinks/index.ts'
 import { range, row, rowsOf, World } from './deliver.suite.ts'
 
+/** Keeps records for a second. */
+const forgetful = {
+  segmentBytes: 40_000,
+  checkpointBytes: 20_000,
+  retentionMs: 1_000,
+  retentionCheckMs: 500,
+}
+
 describe('past its hold', () => {
   test('a task stops alone; resumed, it goes on from the earliest record and counts the loss', async () => {
     const world = new World()
-    await world.start({
-      segmentBytes: 40_000,
-      checkpointBytes: 20_000,
-      retentionMs: 1_000,
-      retentionCheckMs: 500,
-    })
+    await world.start(forgetful)
     let down = true
     const inner = memory({ hold: { ms: 2_000, bytes: 1_000_000_000 } })
     const slow: Sink = {
@@ -74,12 +77,7 @@ describe('past its hold', () => {
 
   test('a task whose sink cannot even be reached says so before it is back', async () => {
     const world = new World()
-    await world.start({
-      segmentBytes: 40_000,
-      checkpointBytes: 20_000,
-      retentionMs: 1_000,
-      retentionCheckMs: 500,
-    })
+    await world.start(forgetful)
     const sink = memory({ hold: { ms: 2_000, bytes: 1_000_000_000 } })
     world.deliver({ out: sink })
     await world.produce(0, [row(0)])
