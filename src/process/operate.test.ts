@@ -3,7 +3,7 @@ import type { PipelineDefinition } from '../index.ts'
 import { count, pipeline, sum, tumbling } from '../index.ts'
 import { StageWorld } from '../../tests/support/stage-world.ts'
 import type { Row } from '../../tests/support/stage-fixture.ts'
-import { Event, ran, row, withMap } from '../../tests/support/stage-fixture.ts'
+import { base, Event, ran, row, withMap } from '../../tests/support/stage-fixture.ts'
 
 describe('operating a stage', () => {
   test('a paused task stands still at a batch boundary, loses nothing, and repeats nothing', async () => {
@@ -78,6 +78,41 @@ describe('operating a stage', () => {
     waited.abort()
     await world.drain()
     expect((await world.read('out')).map(({ value }) => value)).toEqual([{ n: 1 }])
+  })
+
+  test('windows that closed in a step in which their task failed close once it is resumed', async () => {
+    let broken = true
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id', bound: '0ms', idle: '1d', future: '1d' })
+        .filter(
+          ({ n }) => {
+            if (n === 13 && broken) throw new Error('unlucky')
+            return true
+          },
+          { onError: 'fail' },
+        )
+        .keyBy('id')
+        .window(tumbling('1s'))
+        .aggregate('out', { n: count() })
+        .to(p.topic('out'))
+    })
+    const at0 = (n: number, time: number) => ({ ...row('k0', n, base + time), partition: 0 })
+    const world = new StageWorld(definition)
+    const [worker] = world.workers
+    const budget = { rows: 1, bytes: 1e6 }
+    await world.produce('events', [at0(1, 0)])
+    await world.drain()
+    // In one commit: a record that lets the window close, its closing, and the record that fails.
+    await world.produce('events', [at0(2, 5_000), at0(13, 6_000)])
+    await world.turn(worker!, budget, 4)
+    expect(world.reports()).toMatchObject([{ status: 'failed', counters: { read: 1 } }])
+    broken = false
+    for (const runner of worker!.runners) runner.resume('p/events/0')
+    await world.produce('events', [at0(3, 20_000)])
+    await world.drain()
+    expect((await world.read('out')).map(({ timestamp }) => timestamp - base)).toEqual([
+      0, 5_000, 6_000,
+    ])
   })
 
   test('a task that retention overtook stops; resumed, it counts the gap and goes on', async () => {
@@ -199,6 +234,32 @@ describe('a stage that begins where another pipeline left off', () => {
     }
     const other = new StageWorld(having(['a'], '2s'), { log: world.log })
     await expect(other.drain()).rejects.toMatchObject({ code: 'MR4016' })
+  })
+
+  test.each([
+    ['without the one that was being closed', ['a']],
+    ['with the one that was being closed first', ['b', 'a']],
+  ])('closes windows once each %s, wherever closing was cut short', async (_, names) => {
+    const having = (all: readonly string[]): PipelineDefinition =>
+      pipeline('p', { partitions: 1 }, (p) => {
+        const windows = p
+          .stream('events', { schema: Event, key: 'id', bound: '0ms', idle: '1d', future: '1d' })
+          .keyBy('id')
+          .window(tumbling('1s'), { lateness: '1h' })
+        for (const name of all) windows.aggregate(name, { n: count() }).to(p.topic(name))
+      })
+    const ids = ['k0', 'k1', 'k2']
+    for (let turns = 0; turns < 12; turns++) {
+      const world = new StageWorld(having(['a', 'b']))
+      const at = (id: string, time: number) => ({ ...row(id, 1, base + time), partition: 0 })
+      await world.produce('events', [...ids.map((id) => at(id, 0)), at('end', 10_000)])
+      for (let turn = 0; turn < turns; turn++)
+        await world.turn(world.workers[0]!, { rows: 1, bytes: 1e6 })
+      const changed = new StageWorld(having(names), { log: world.log })
+      await changed.drain()
+      for (const name of names)
+        expect((await changed.read(name)).map(({ key }) => key)).toEqual(ids)
+    }
   })
 
   test('refuses a position behind the end of the topic', async () => {

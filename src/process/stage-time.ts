@@ -224,20 +224,22 @@ export class StageTime {
   #advanceTask(task: Task, budget: { rows: number }): void {
     this.lastClosing = task
     const to = task.time.merged()
-    const { aggregates } = this.#built
     const { cursor } = task.time
-    const from = aggregates.findIndex(({ operator }) => operator.name === cursor?.aggregate)
-    for (const [index, { operator, shiftMs }] of aggregates.entries()) {
-      if (index < from) {
+    // By name: a pipeline that changed meanwhile may have others, and in another order.
+    const closed = [...(cursor?.closed ?? [])]
+    for (const { operator, shiftMs } of this.#built.aggregates) {
+      const { name } = operator
+      if (closed.includes(name)) {
         operator.closedUpTo(task.partition, to - shiftMs)
         continue
       }
-      const after = index === from ? cursor?.key : undefined
+      const after = name === cursor?.aggregate ? cursor.key : undefined
       const stopped = operator.advance(task.partition, to - shiftMs, after, budget)
       if (stopped !== undefined) {
-        task.time.stoppedAt({ aggregate: operator.name, key: stopped })
+        task.time.stoppedAt({ aggregate: name, key: stopped, closed })
         return
       }
+      closed.push(name)
     }
     task.time.closedUpTo(to)
   }

@@ -21,6 +21,8 @@ export interface TimeRecord {
 export interface Cursor {
   readonly aggregate: string
   readonly key: string
+  /** Aggregates that are closed already. */
+  readonly closed: readonly string[]
 }
 
 const KEY = 'time'
