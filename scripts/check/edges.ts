@@ -95,6 +95,11 @@ const list: Edge[] = [
     why: 'watches the files of `millrace dev`, and loads the engine from its compile cache',
   },
   {
+    file: 'src/cli/young-generation.ts',
+    uses: ['node:v8'],
+    why: 'bounds what the first thread of the process may take',
+  },
+  {
     file: 'src/runtime/plan-thread.ts',
     uses: ['node:worker_threads', 'process'],
     why: 'the entry of the thread that loads user code',

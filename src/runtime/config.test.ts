@@ -14,25 +14,25 @@ describe('resolveConfig', () => {
       allowedOrigins: [],
       commitIntervalMs: 20,
       watchdogMs: 30_000,
-      workerMemoryMb: 1193,
+      workerMemoryMb: 1177,
       bodyBytes: 256 * 2 ** 20,
     })
   })
 
   it('shares out the memory it may take', () => {
-    for (const memoryMb of [432, 512, 1_000, 9_000, 100_000]) {
+    for (const memoryMb of [496, 512, 1_000, 9_000, 100_000]) {
       for (const workers of [1, 2, 7]) {
-        if (memoryMb < 336 + 96 * workers) continue
+        if (memoryMb < 400 + 96 * workers) continue
         const { workerMemoryMb, bodyBytes } = resolveConfig({ memoryMb, workers }, machine)
         expect(workers * (workerMemoryMb + 40) + (2 * bodyBytes) / 2 ** 20).toBeLessThanOrEqual(
-          memoryMb - 288,
+          memoryMb - 352,
         )
         expect(workerMemoryMb).toBeGreaterThanOrEqual(32)
       }
     }
     const little = { ...machine, memoryBytes: 2 ** 20 }
     expect(resolveConfig({ workers: 1 }, little)).toEqual(
-      resolveConfig({ workers: 1, memoryMb: 432 }, little),
+      resolveConfig({ workers: 1, memoryMb: 496 }, little),
     )
   })
 
@@ -47,7 +47,7 @@ describe('resolveConfig', () => {
   it('refuses a value out of range with the value and the range', () => {
     for (const [options, words] of [
       [{ workers: 0 }, 'workers is 0 and must be a whole number from 1 to 64'],
-      [{ workers: 2, memoryMb: 527 }, 'memoryMb is 527 and must be a whole number from 528'],
+      [{ workers: 2, memoryMb: 591 }, 'memoryMb is 591 and must be a whole number from 592'],
       [{ port: 70_000 }, 'port is 70000 and must be a whole number from 0 to 65535'],
       [{ watchdogMs: 10 }, 'watchdogMs is 10'],
       [{ dataDir: '' }, 'dataDir is empty'],

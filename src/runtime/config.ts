@@ -24,7 +24,7 @@ export interface EngineOptions {
   /** A worker that shows no progress for this long is ended and replaced, at least 200. Default 30,000. */
   readonly watchdogMs?: number
   /**
-   * Memory of the whole process in MiB: heaps of workers and what may wait are made to fit it. At least 432, and 96 more for
+   * Memory of the whole process in MiB: heaps of workers and what may wait are made to fit it. At least 496, and 96 more for
    * each worker but the first. Default: 70 % of the machine's memory, or of the container's.
    */
   readonly memoryMb?: number
@@ -68,14 +68,14 @@ const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
 
 const MiB = 2 ** 20
 /** What the process takes under load besides: code, threads that are no workers, young generations, connections. */
-const engineMb = 288
+const engineMb = 352
 /** And each worker, besides its heap. */
 const workerMb = 40
 
 /** Options with defaults filled in. Throws MR6002 naming the option, its value and what it may be. */
 export function resolveConfig(options: EngineOptions, machine: Machine): EngineConfig {
   const workers = integer('workers', options.workers ?? machine.cores, 1, 64)
-  const leastMb = 336 + 96 * workers
+  const leastMb = 400 + 96 * workers
   const memoryMb = integer(
     'memoryMb',
     options.memoryMb ?? Math.max(leastMb, Math.floor((machine.memoryBytes * 0.7) / MiB)),

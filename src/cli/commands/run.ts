@@ -10,6 +10,7 @@ import type { Engine } from '../../runtime/start.ts'
 import type { EngineOptions, LogLevel } from '../../runtime/config.ts'
 import { duration, fileUrl, size, wholeNumber } from '../arguments.ts'
 import type { Surroundings } from '../program.ts'
+import { boundYoungGeneration } from '../young-generation.ts'
 
 const { after } = realTimers()
 const changesSettleMs = 200
@@ -76,7 +77,7 @@ function engineCommand(root: Command, name: string, about: string) {
     .option(
       '--memory <MiB>',
       'memory of the whole process (default: 70 % of what there is)',
-      wholeNumber(432),
+      wholeNumber(496),
     )
     .option(
       '--worker-memory <MiB>',
@@ -158,6 +159,7 @@ async function started(
 ): Promise<Engine> {
   const cache = cacheDirOf(resolve(options.dataDir ?? '.millrace'))
   if (existsSync(cache)) enableCompileCache(cache)
+  boundYoungGeneration()
   const { start } = await import('../../runtime/start.ts')
   const engine = await start(urls, options)
   try {
