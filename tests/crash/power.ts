@@ -30,6 +30,8 @@ const problems: string[] = []
 const endMs: number[] = []
 const byFileSystem: Record<FileSystem, number> = { ext4: 0, xfs: 0 }
 let events = 0
+let shown = 0
+let halves = 0
 let bySigbus = 0
 let running: EngineProcess | undefined
 let device: LoopDevice | undefined
@@ -71,7 +73,7 @@ for (const problem of problems.slice(0, 20)) process.stdout.write(`PROBLEM ${pro
 const sorted = endMs.toSorted((a, b) => a - b)
 const median = Math.round(sorted[Math.floor(sorted.length / 2)] ?? 0)
 process.stdout.write(
-  `${done} power cuts (${byFileSystem.ext4} on ext4, ${byFileSystem.xfs} on XFS), ${events} events acknowledged; the engine ended by itself after: median ${median} ms, slowest ${Math.round(sorted.at(-1) ?? 0)} ms, ${bySigbus} times by SIGBUS; ${problems.length} problems\n`,
+  `${done} power cuts (${byFileSystem.ext4} on ext4, ${byFileSystem.xfs} on XFS), ${events} events acknowledged, ${halves} halves of requests, ${shown} records shown to slow readers; the engine ended by itself after: median ${median} ms, slowest ${Math.round(sorted.at(-1) ?? 0)} ms, ${bySigbus} times by SIGBUS; ${problems.length} problems\n`,
 )
 cleanUp(problems.length === 0 ? 0 : 1)
 
@@ -84,6 +86,7 @@ async function oneRound(
   const world = new World(kind, disk.mountPoint, await freePort())
   const size = kind === 'windows' ? { batch: 40 } : { batch: 20, filler: 1_500 }
   const load = new Load(world.url, { lanes: 6, ...size })
+  const neighbours = world.neighbours()
   for (let cut = 0; cut < count && problems.length === 0; cut++) {
     const engine = (running = world.engine(lasting))
     const before = load.acknowledged
@@ -97,7 +100,9 @@ async function oneRound(
   }
   const engine = (running = world.engine(lasting))
   await engine.start()
-  problems.push(...(await world.settle(engine, load)))
+  problems.push(...(await world.settle(engine, load, neighbours)))
+  shown += neighbours.shown
+  halves += neighbours.halves
   events += load.ledger.acknowledged.size
 }
 

@@ -32,10 +32,12 @@ engine.endWithUs(() => rmSync(directory, { recursive: true, force: true, maxRetr
 const problems: string[] = []
 const serveMs: number[] = []
 let openCommits = 0
+let beside = ''
 
 try {
   await engine.start()
   const load = new Load(world.url, { lanes: 6, batch: 40 })
+  const neighbours = world.neighbours()
   for (let kill = 1; kill <= kills && load.problems.length === 0; kill++) {
     await sleep(20 + Math.random() * 300)
     await engine.end('SIGKILL')
@@ -47,7 +49,8 @@ try {
       )
     }
   }
-  problems.push(...(await world.settle(engine, load)))
+  problems.push(...(await world.settle(engine, load, neighbours)))
+  beside = `${neighbours.halves} halves of requests, ${neighbours.shown} records shown to slow readers`
 } catch (error) {
   problems.push((error as Error).stack ?? String(error))
 } finally {
@@ -67,7 +70,7 @@ if (problems.length === 0) rmSync(directory, { recursive: true, force: true })
 else process.stdout.write(`everything is kept in ${directory}\n`)
 const median = serveMs.toSorted((a, b) => a - b)[Math.floor(serveMs.length / 2)] ?? 0
 process.stdout.write(
-  `${kills} kills, ${(share * 100).toFixed(0)} % in an open commit; first acknowledgement after a restart: median ${Math.round(median)} ms, slowest ${Math.round(slowest)} ms; ${problems.length} problems\n`,
+  `${kills} kills, ${(share * 100).toFixed(0)} % in an open commit; first acknowledgement after a restart: median ${Math.round(median)} ms, slowest ${Math.round(slowest)} ms; ${beside}; ${problems.length} problems\n`,
 )
 process.exit(problems.length === 0 ? 0 : 1)
 

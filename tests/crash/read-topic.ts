@@ -19,7 +19,7 @@ export async function readTopic<Value>(dataDir: string, topic: string): Promise<
 export async function eachRecord<Value>(
   dataDir: string,
   topic: string,
-  take: (value: Value, partition: number) => void,
+  take: (value: Value, partition: number, offset: number) => void,
 ): Promise<void> {
   const args = [
     '--conditions=millrace-source',
@@ -39,7 +39,7 @@ export async function eachRecord<Value>(
     if (offset <= (lastOffset[partition] ?? -1))
       throw new Error(`${topic}/${partition}: offset ${offset} after ${lastOffset[partition]}`)
     lastOffset[partition] = offset
-    take(record.value, partition)
+    take(record.value, partition, offset)
   }
   const [code] = (await ended) as [number | null]
   if (code !== 0) throw new Error(`tail ${topic} ended with ${code}`)

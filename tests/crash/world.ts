@@ -6,8 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { EngineProcess } from '../../examples/demo/engine.ts'
 import { differencesInWindows, type Ledger, type Sent, type WindowRow } from './ledger.ts'
 import type { Load } from './load.ts'
+import { Neighbours } from './neighbours.ts'
 import { smallVariable } from './point.ts'
 import { readTopic } from './read-topic.ts'
+
+/** Of both pipelines; its path is `/views`. */
+const topic = 'views'
 
 export class World {
   readonly dataDir: string
@@ -30,7 +34,7 @@ export class World {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${this.#port}/views`
+    return `http://127.0.0.1:${this.#port}/${topic}`
   }
 
   /** Not started yet. */
@@ -43,14 +47,21 @@ export class World {
     })
   }
 
+  /** Started. */
+  neighbours(): Neighbours {
+    return new Neighbours(this.url, topic)
+  }
+
   /** Ends the load, lets a running engine read all there is, stops it, and compares. */
-  async settle(engine: EngineProcess, load: Load): Promise<string[]> {
+  async settle(engine: EngineProcess, load: Load, neighbours?: Neighbours): Promise<string[]> {
     await load.stop()
+    await neighbours?.stop()
     await engine.caughtUp((topic) => !topic.endsWith('.repartition'), 60_000)
     await engine.end('SIGTERM')
     const { code, stderr } = await engine.ended()
     const end = code === 0 ? [] : [`a stop ended with ${code}:\n${stderr}`]
-    return [...end, ...load.problems, ...(await this.differences(load.ledger))]
+    const shown = (await neighbours?.differences(this.dataDir, topic)) ?? []
+    return [...end, ...load.problems, ...shown, ...(await this.differences(load.ledger))]
   }
 
   async differences(ledger: Ledger): Promise<string[]> {
@@ -60,7 +71,7 @@ export class World {
       .prepare('select page, window_start, views, total from pages')
       .all() as unknown as WindowRow[]
     db.close()
-    const views = await readTopic<Sent>(this.dataDir, 'views')
+    const views = await readTopic<Sent>(this.dataDir, topic)
     const output = await readTopic<WindowRow>(this.dataDir, 'windows.pages')
     const last = new Map(output.flat().map((row) => [`${row.page}|${row.window_start}`, row]))
     return [
