@@ -7,7 +7,7 @@ import type { Place, Shape } from './shape.ts'
 import type { Outlets } from './sinks.ts'
 import { violation } from './violation.ts'
 
-export function checkShape(records: Records, shape: Shape, model: Expected): void {
+export function checkShape(records: Records, shape: Shape, version: number, model: Expected): void {
   const places = placesOf(shape)
   for (const [i, part] of shape.entries()) {
     const given = model.given[i]!
@@ -22,7 +22,9 @@ export function checkShape(records: Records, shape: Shape, model: Expected): voi
       if (part.step.kind === 'aggregate') {
         // After windows that may give several rows, how many there were is not known.
         const sure = !(places[part.from]?.unsure ?? false)
-        checkWindows(name, got, place, given, part.step, sure)
+        const last = checkWindows(name, got, place, part.step)
+        if (isIn(shape, part, version)) checkTotals(name, last, given, sure)
+        else checkGivenUp(name, last, given)
       } else if (place.unsure) checkLast(name, got, given)
       else checkRows('I2', name, got, given.rows)
     }
@@ -112,15 +114,13 @@ interface WindowRow extends Totals {
   readonly window_end: string
 }
 
-/** The last row of each window equals the model's; each row says more than the one before. */
+/** Each row of a window says more than the one before. Returns the last ones. */
 function checkWindows(
   name: string,
   got: readonly SeenRecord[][],
   { keyName }: Place,
-  { totals }: Given,
   { sizeMs, latenessMs, emit }: { sizeMs: number; latenessMs: number; emit: 'close' | 'update' },
-  sure: boolean,
-): void {
+): Map<string, WindowRow> {
   const last = new Map<string, WindowRow>()
   const once = emit === 'close' && latenessMs === 0
   for (const list of got) {
@@ -141,9 +141,28 @@ function checkWindows(
       last.set(key, row)
     }
   }
+  return last
+}
+
+/** The last row of each window equals the model's. */
+function checkTotals(
+  name: string,
+  last: ReadonlyMap<string, WindowRow>,
+  { totals }: Given,
+  sure: boolean,
+): void {
   const have = [...last].map(([key, row]) => show(key, row, row.mean, sure))
   const want = [...totals].map(([key, row]) => show(key, row, row.total / row.n, sure))
   sameSet('I12', name, have, want)
+}
+
+/** Of windows that went with a version of the pipeline: what came before that, and no more than there was. */
+function checkGivenUp(name: string, last: ReadonlyMap<string, WindowRow>, { totals }: Given): void {
+  for (const [key, { n, low, high }] of last) {
+    const whole = totals.get(key)
+    if (whole === undefined || n > whole.n || low < whole.low || high > whole.high)
+      throw violation('I12', `${name} says of ${key}: ${n} rows, ${low} to ${high}`)
+  }
 }
 
 function show(key: string, { n, total, low, high }: Totals, mean: number, sure: boolean): string {

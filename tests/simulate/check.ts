@@ -67,7 +67,7 @@ export function checkAll(
       sameList('I2', `clicks/${partition}`, topic(records, 'clicks')[partition]!.map(idOf), ids)
   }
   checkLetters(records, model)
-  checkShape(records, shape, model)
+  checkShape(records, shape, final.version, model)
   checkCounters(final, config, model)
   checkSinks(records, shape, final.version, sinks)
 }
@@ -170,10 +170,11 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
     equal(`${id} read`, sums.get(id)!.read, [...read])
     equal(`${id} emitted`, sums.get(id)!.emitted, [...emitted])
   }
-  checkFates(records, plans.at(-1)!, sums, model, shape)
+  checkFates(records, plans, sums, model, shape)
 }
 
-function sumOf(group: string, list: readonly Position[]): TaskCounters {
+/** Of all tasks of a group. */
+export function sumOf(group: string, list: readonly Position[]): TaskCounters {
   const sum = {
     read: 0,
     processed: 0,
@@ -198,13 +199,13 @@ function sumOf(group: string, list: readonly Position[]): TaskCounters {
 /** A record is counted once, however many of the rows made of it failed or came late. */
 function checkFates(
   records: Records,
-  plan: Plan,
+  plans: readonly Plan[],
   sums: ReadonlyMap<string, TaskCounters>,
   model: Expected,
   shape: Config['shape'],
 ): void {
   const failed = new Map<string, Set<string>>()
-  for (const record of inTopic(records, plan.deadLetters).flat().filter(isLetter)) {
+  for (const record of inTopic(records, plans[0]!.deadLetters).flat().filter(isLetter)) {
     const {
       id,
       stage,
@@ -226,13 +227,19 @@ function checkFates(
       throw violation('I11', `${id}: ${deadLettered} dead letters counted, there are ${there}`)
   }
   if (shape.some(({ step, fails }) => step.kind === 'flatMap' || fails !== undefined)) return
-  for (const { id, nodes } of plan.stages) {
-    const windows = nodes
-      .map((node) => shape.findIndex(({ name }) => name === plan.nodes[node]!.name))
-      .filter((part) => shape[part]?.step.kind === 'aggregate')
-    const late = new Set(
-      windows.flatMap((part) => model.given[part]!.late.map(({ value }) => value.id)),
-    )
+  const lateOf = new Map<string, Set<string>>()
+  for (const plan of plans) {
+    for (const { id, nodes } of plan.stages) {
+      const late = lateOf.get(id) ?? new Set()
+      lateOf.set(id, late)
+      for (const node of nodes) {
+        const part = shape.findIndex(({ name }) => name === plan.nodes[node]!.name)
+        if (shape[part]?.step.kind !== 'aggregate') continue
+        for (const { value } of model.given[part]!.late) late.add(value.id)
+      }
+    }
+  }
+  for (const [id, late] of lateOf) {
     if (sums.get(id)!.late !== late.size)
       throw violation('I11', `${id}: ${sums.get(id)!.late} late counted, there are ${late.size}`)
   }

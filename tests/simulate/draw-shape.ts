@@ -138,7 +138,8 @@ function withFailures(random: SeededRandom, part: Part, { unsure }: Place): Part
   const calls = ['filter', 'map', 'flatMap', 'derive', 'enrich'].includes(kind)
   if (!calls || unsure || !random.chance(0.7)) return part
   const at = random.chance(0.7) ? poison : random.int(100)
-  return { ...part, fails: { at, onError: random.chance(0.7) ? 'deadLetter' : 'skip' } }
+  const onError = random.pick(['deadLetter', 'deadLetter', 'skip', 'fail'] as const)
+  return { ...part, fails: { at, onError } }
 }
 
 /** Some of what hangs on the first stage comes with a later version, or goes; a filter there changes. */
@@ -158,9 +159,15 @@ function withVersions(random: SeededRandom, shape: Shape, versions: number): Sha
     if (step.kind === 'filter' && luck < 0.3) {
       changed[i] = { ...part, step: { kind: 'filter', multiples: [...step.multiples, 3] } }
     } else if (luck < 0.5 && !always.has(i)) changed[i] = { ...part, since: other }
-    else if (luck > 0.7 && isPlain(shape, i)) changed[i] = { ...part, until: other }
+    else if (luck > 0.7 && !always.has(i) && (isPlain(shape, i) || isLastWindow(shape, i)))
+      changed[i] = { ...part, until: other }
   }
   return changed
+}
+
+/** Its windows are given up with it, half closed or not. */
+function isLastWindow(shape: Shape, i: number): boolean {
+  return shape[i]!.step.kind === 'aggregate' && !shape.some(({ from }) => from === i)
 }
 
 /** Nothing with state or in another stage follows from it: what is removed leaves nothing behind. */

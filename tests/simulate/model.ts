@@ -126,7 +126,7 @@ class Model {
     const given = this.#given[i]!
     given.entered++
     const { fails } = part
-    if (fails !== undefined && row.value.value === fails.at) {
+    if (fails !== undefined && fails.onError !== 'fail' && row.value.value === fails.at) {
       if (fails.onError === 'deadLetter') this.#letters.push(row.value.id)
       return
     }

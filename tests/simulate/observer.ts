@@ -4,6 +4,7 @@ import { Arena } from '../../src/core/arena.ts'
 import { limits } from '../../src/limits.ts'
 import { BlockView } from '../../src/log/block.ts'
 import type { Block, Log, Reader } from '../../src/log/log.ts'
+import type { TaskReport } from '../../src/process/runner.ts'
 import type { SimulatedEngine } from '../../src/testing/index.ts'
 import { violation } from './violation.ts'
 
@@ -118,7 +119,7 @@ export class TopicWalk {
   }
 }
 
-/** Looks at the engine's topics whenever it is up. */
+/** Looks at the engine's topics whenever it is up, and has tasks go on that a function stopped. */
 export class Observer {
   readonly walk = new TopicWalk()
   error: Error | undefined
@@ -135,7 +136,9 @@ export class Observer {
     while (!this.#stopped) {
       await sleep(this.everyMs)
       const { log } = engine
-      this.error ??= outOfBounds(engine)
+      const tasks = engine.report()
+      this.error ??= outOfBounds(tasks)
+      for (const { id, error } of tasks) if (error?.code === 'MR4018') engine.resume(id)
       // What comes after he stopped, the one who reads everything need not see.
       if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.
@@ -179,8 +182,8 @@ export class Observer {
 }
 
 /** I10: what tasks hold. What waits in queues and buffers, the engine asserts itself where it grows. */
-function outOfBounds(engine: SimulatedEngine): Error | undefined {
-  for (const { id, stateBytes } of engine.report()) {
+function outOfBounds(tasks: readonly TaskReport[]): Error | undefined {
+  for (const { id, stateBytes } of tasks) {
     if (stateBytes > limits.stateBytes)
       return violation('I10', `${id} holds ${stateBytes} bytes of state`)
   }

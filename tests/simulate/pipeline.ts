@@ -2,6 +2,7 @@
 import { avg, count, max, min, pipeline, sum, tumbling } from '../../src/index.ts'
 import type { Aggregate, PipelineDefinition, Sink } from '../../src/index.ts'
 import type { Aggregated, Stream, Table } from '../../src/pipeline/stream.ts'
+import type { SeededRandom } from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
 import { eventOfWindow, keyOf } from './model.ts'
 import type { RowValue } from './model.ts'
@@ -52,6 +53,7 @@ export function simulatedPipeline(
   config: Config,
   version: number,
   sinks: ReadonlyMap<string, Sink>,
+  random: SeededRandom,
 ): PipelineDefinition {
   const { mode, shape, partitions, pagePartitions } = config
   return pipeline('sim', { mode, partitions: pagePartitions }, (p) => {
@@ -71,7 +73,7 @@ export function simulatedPipeline(
       streams.push(undefined)
       if (before === undefined || !isIn(shape, part, version)) continue
       const { keyName } = places[part.from] ?? atStream
-      const rows = built(part, before, tables, keyName, version)
+      const rows = built(part, before, tables, keyName, version, random)
       streams[i] = rows
       if (part.topic !== undefined) rows.to(p.topic(topicOf(part), { partitions: part.topic }))
       const sink = sinks.get(part.name)
@@ -82,11 +84,19 @@ export function simulatedPipeline(
   })
 }
 
-function built(part: Part, before: Rows, tables: Tables, keyName: string, version: number): Rows {
+function built(
+  part: Part,
+  before: Rows,
+  tables: Tables,
+  keyName: string,
+  version: number,
+  random: SeededRandom,
+): Rows {
   const { step, name, fails } = part
   const options = { name, onError: fails?.onError ?? 'deadLetter' } as const
   const check = (row: RowValue): RowValue => {
-    if (row.value === fails?.at) throw new Error('poison')
+    if (row.value !== fails?.at) return row
+    if (fails.onError !== 'fail' || random.chance(0.5)) throw new Error('poison')
     return row
   }
   switch (step.kind) {

@@ -36,8 +36,11 @@ export interface Part {
   /** Whose rows it takes, by position; -1 is the stream. */
   readonly from: number
   readonly step: Step
-  /** The function throws at this value, and then this happens to the row. */
-  readonly fails?: { readonly at: number; readonly onError: 'deadLetter' | 'skip' }
+  /**
+   * The function throws at this value, and then this happens to the row. With `fail` it throws there now and then: the
+   * task stops, and an operator resumes it.
+   */
+  readonly fails?: { readonly at: number; readonly onError: 'deadLetter' | 'skip' | 'fail' }
   /** Its rows go to a topic of so many partitions. */
   readonly topic?: number
   readonly sink?: 'transactional' | 'at-least-once'

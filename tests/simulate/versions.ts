@@ -26,7 +26,7 @@ export class Versions {
     this.#random = random
     const tap = config.tap ? [tapPipeline(config)] : []
     const all = Array.from({ length: config.versions }, (_, version) =>
-      simulatedPipeline(config, version, sinks),
+      simulatedPipeline(config, version, sinks, random),
     )
     this.#all = all.map((definition) => [definition, ...tap])
     this.#plans = all.map(planOf)
