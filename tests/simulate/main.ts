@@ -24,6 +24,7 @@ import type { Outcome, Task } from './part.ts'
 import { pulled } from './pulled.ts'
 import { Report } from './report.ts'
 import { runSeed } from './run.ts'
+import { strays } from './strays/index.ts'
 
 const usage =
   'npm run sim -- [--seed N [--set JSON] | --seeds COUNT --from N | --minutes COUNT --from N] [--cores N] [--coverage [--lines]]'
@@ -49,7 +50,11 @@ function takeFlag(name: string): boolean {
 async function one(seed: number, change: Partial<Config>): Promise<number> {
   const result = await runSeed(seed, change, 2_000)
   const { config, tally, trace, traceHash } = result
-  const violation = result.violation ?? (await operate(result)) ?? (await pulled(seed))
+  const violation =
+    result.violation ??
+    (await operate(result)) ??
+    (await pulled(seed)) ??
+    (await strays(seed)).violation
   console.log(trace.join('\n'))
   console.log(`drawn: ${JSON.stringify(config)}`)
   console.log(`what happened: ${JSON.stringify(tally)}`)

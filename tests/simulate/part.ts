@@ -4,6 +4,7 @@ import type { Config } from './config.ts'
 import { operate } from './operator.ts'
 import { pulled } from './pulled.ts'
 import { runSeed } from './run.ts'
+import { strays } from './strays/index.ts'
 import type { Tally } from './tally.ts'
 import { shrink } from './shrink.ts'
 
@@ -43,8 +44,9 @@ export async function perform({ seed, twice }: Task): Promise<Outcome> {
       console.log(`seed ${seed} broke ${violation}`)
     }
   }
-  if (violation === undefined && seed % 10 === 0) {
-    violation = ((await operate(result)) ?? (await pulled(seed)))?.message
+  if (violation === undefined && seed % 5 === 0) {
+    const beside = seed % 10 === 0 ? ((await operate(result)) ?? (await pulled(seed))) : undefined
+    violation = (beside ?? (await strays(seed)).violation)?.message
     if (violation !== undefined) console.log(`seed ${seed} broke ${violation}`)
   }
   const { tally, faults } = result
