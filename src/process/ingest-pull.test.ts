@@ -193,6 +193,20 @@ describe('a pulled source', () => {
     expect(world.report()).toMatchObject({ status: 'running', counters: { emitted: 1 } })
   })
 
+  test('says nothing of its tasks before it is opened', async () => {
+    const world = new PullWorld(1, memory())
+    await world.start((env, log) => {
+      const source = memory()
+      const id = 'ingest/events/memory'
+      const common = { topic, rules, deadLetters: lettersTopic, planHash: 'abc', partitions: [0] }
+      const runner = new PullIngestRunner({ ...common, env, log, id, source, start: source.start })
+      expect(runner.report()).toEqual([])
+      world.runners = [runner]
+      return [runner]
+    })
+    expect(world.report()).toMatchObject({ status: 'running', counters: { read: 0 } })
+  })
+
   test('is not read while it is paused', async () => {
     const source = memory<object>()
     const world = new PullWorld(1, source)

@@ -56,6 +56,7 @@ export class PullIngestRunner implements Runner {
   readonly #stage: IngestStage
   readonly #tasks: Task[]
   #first = 0
+  #opened = false
   #wake: (() => void) | undefined
 
   constructor(options: PullIngestOptions) {
@@ -86,6 +87,7 @@ export class PullIngestRunner implements Runner {
   async open(): Promise<void> {
     const { log, partitions } = this.#options
     this.#stage.open(partitions, await log.positions(this.id))
+    this.#opened = true
     for (const task of this.#tasks) {
       task.finished = false
       // A source that could not be read waits for its next turn, or for an operator.
@@ -164,6 +166,8 @@ export class PullIngestRunner implements Runner {
   }
 
   report(): readonly TaskReport[] {
+    // What its tasks have counted is not known yet.
+    if (!this.#opened) return []
     return this.#tasks.map((task) => ({
       id: task.id,
       status: statusOf(task),
