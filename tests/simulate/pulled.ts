@@ -1,6 +1,10 @@
-/** An engine that reads from a source by itself, and is killed meanwhile: each event once, in order, or a dead letter (I1, I2, I4). */
-import { pipeline } from '../../src/index.ts'
+/**
+ * An engine that reads from a source by itself, which is away now and then or stands until somebody has looked, and is
+ * killed meanwhile: each event once, in order, or a dead letter (I1, I2, I4).
+ */
+import { MillraceError, pipeline } from '../../src/index.ts'
 import { memory } from '../../src/sources/memory.ts'
+import type { Source } from '../../src/sources/source.ts'
 import { SeededRandom, SimulatedEngine, Simulation } from '../../src/testing/index.ts'
 import { TopicWalk } from './observer.ts'
 import { violation, Violation } from './violation.ts'
@@ -30,11 +34,13 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
   const random = new SeededRandom(seed, 'pulled')
   const simulation = new Simulation({ seed, traceLines: 1 })
   const source = memory<Reading>()
+  let calm = false
+  const from = moody(source, simulation.random('source'), () => calm)
   const engine = new SimulatedEngine({
     simulation,
     pipelines: [
       pipeline('pulled', (p) => {
-        p.stream('readings', { schema, key: 'id', time: 'at', partitions: 4, from: source })
+        p.stream('readings', { schema, key: 'id', time: 'at', partitions: 4, from })
           .filter(({ n }) => n % 2 === 0)
           .to(p.topic('even'))
       }),
@@ -69,18 +75,54 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
     env.timers.after(ms, () => undefined)
     await drive(() => env.clock.monotonic() >= then)
   }
-  try {
-    for (let kills = random.int(12); kills >= 0; kills--) {
-      engine.start()
-      more()
-      await pass(random.int(300))
-      more()
-      await pass(random.int(300))
-      if (kills === 0) break
-      if (random.chance(0.5)) engine.kill()
-      else engine.powerCut()
+  const disk = simulation.disk()
+  let operated = true
+  const operate = async (): Promise<void> => {
+    while (operated) {
+      await env.timers.sleep(random.int(200))
+      for (const { id, status } of engine.report()) {
+        if (status === 'failed' || status === 'paused') engine.resume(id)
+        else if (random.chance(0.1)) engine.pause(id)
+      }
     }
-    await drive(() => engine.state !== 'starting')
+  }
+  try {
+    engine.start()
+    void operate()
+    for (let troubles = random.int(16); troubles > 0; troubles--) {
+      more()
+      await pass(random.int(300))
+      more()
+      await pass(random.int(300))
+      const luck = random.int(6)
+      if (luck === 0) engine.killWorker(0)
+      else if (luck === 1) engine.freezeWorker(0, random.int(50))
+      else if (luck === 2) {
+        disk.capacityBytes = disk.usedBytes + random.int(2_000)
+        await pass(random.int(200))
+        disk.capacityBytes = 2 ** 40
+      } else {
+        let stopped = luck !== 3
+        if (luck === 3) void engine.stop().then(() => (stopped = true))
+        else if (luck === 4) engine.kill()
+        else engine.powerCut()
+        await drive(() => stopped)
+        engine.start()
+      }
+    }
+    more()
+    source.end()
+    calm = true
+    const isOver = (): boolean =>
+      engine
+        .report()
+        .some(({ id, status }) => id === 'ingest/readings/memory/0' && status === 'finished')
+    await drive(isOver)
+    operated = false
+    await pass(500)
+    for (const { id } of engine.report()) engine.resume(id)
+    if (engine.state !== 'running')
+      throw violation('I7', `the engine is ${engine.state}: ${String(engine.error)}`)
     const all = (topic: string): readonly { readonly text: string }[][] =>
       walk.records.get(topic) ?? []
     const count = (topic: string): number => all(topic).flat().length
@@ -104,6 +146,27 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
   } catch (error) {
     if (error instanceof Violation) return error
     return violation('I7', error instanceof Error ? (error.stack ?? error.message) : String(error))
+  }
+}
+
+/** A source that is not always there. */
+function moody(source: Source, random: SeededRandom, calm: () => boolean): Source {
+  const maybe = (): void => {
+    if (calm() || random.chance(0.9)) return
+    if (random.chance(0.7)) throw new MillraceError('MR1060', 'It is away.')
+    throw new MillraceError('MR1064', 'Somebody must look.')
+  }
+  return {
+    ...source,
+    open: (context) => {
+      maybe()
+      const reader = source.open!(context)
+      const poll: typeof reader.poll = (events, bytes) => {
+        maybe()
+        return reader.poll(events, bytes)
+      }
+      return { poll, close: () => reader.close() }
+    },
   }
 }
 
