@@ -15,7 +15,7 @@ export interface Edge {
 
 const list: Edge[] = [
   {
-    file: 'src/runtime/threads.ts',
+    file: 'src/runtime/node-threads.ts',
     uses: ['node:fs', 'node:worker_threads', 'process'],
     why: 'starts the threads, with the options this program was started with',
   },
@@ -28,11 +28,6 @@ const list: Edge[] = [
     file: 'src/runtime/log-thread.ts',
     uses: ['node:module', 'node:worker_threads'],
     why: 'the entry of the log thread',
-  },
-  {
-    file: 'src/runtime/log-host.ts',
-    uses: ['node:worker_threads'],
-    why: 'makes the channels to the log thread',
   },
   {
     file: 'src/runtime/worker-thread.ts',

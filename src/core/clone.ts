@@ -1,10 +1,15 @@
 /**
  * A message as the other side of a Port gets it, where both sides are in one thread: they share nothing but shared
- * memory. Does what structuredClone does with what threads say to each other (plain objects, arrays, binary data), in a
- * third of the time, and refuses anything else. The buffers in `transfer` move, and are detached here.
+ * memory. Does what structuredClone does with what threads say to each other (plain objects, arrays, sets, binary data), in a
+ * third of the time, and refuses anything else. The buffers in `transfer` move, and are detached here; so do `ends` of
+ * channels, which stay the objects that they are.
  */
-export function cloneMessage(message: unknown, transfer: readonly ArrayBuffer[] = []): unknown {
-  return new Cloner(message, transfer).clone(message)
+export function cloneMessage(
+  message: unknown,
+  transfer: readonly ArrayBuffer[] = [],
+  ends: readonly object[] = [],
+): unknown {
+  return new Cloner(message, transfer, ends).clone(message)
 }
 
 interface Extent {
@@ -18,7 +23,10 @@ class Cloner {
   /** Views of buffers that move: they say nothing of themselves any more once those are gone. */
   readonly #moving = new Map<Uint8Array, Extent>()
 
-  constructor(message: unknown, transfer: readonly ArrayBuffer[]) {
+  readonly #ends: readonly object[]
+
+  constructor(message: unknown, transfer: readonly ArrayBuffer[], ends: readonly object[]) {
+    this.#ends = ends
     if (transfer.length === 0) return
     const buffers = new Set<ArrayBufferLike>(transfer)
     this.#findViews(message, buffers)
@@ -34,8 +42,10 @@ class Cloner {
     }
     if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer)
       return this.#buffer(value)
+    if (value instanceof Set) return new Set([...value].map((item) => this.clone(item)))
     const prototype: unknown = Object.getPrototypeOf(value)
-    if (prototype !== Object.prototype && prototype !== null) return passed(value.constructor)
+    if (prototype !== Object.prototype && prototype !== null)
+      return this.#ends.includes(value) ? value : passed(value.constructor)
     const copy: Record<string, unknown> = {}
     const fields = value as Readonly<Record<string, unknown>>
     for (const name of Object.keys(fields)) {

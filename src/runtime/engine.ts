@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import type { MessagePort } from 'node:worker_threads'
 import { DiskError } from '../core/env/env.ts'
 import type { Env } from '../core/env/env.ts'
 import { portOf } from '../core/port.ts'
@@ -32,6 +31,7 @@ import type { EngineStatus, PipelineStatus } from './status.ts'
 import { notReadyReasons } from './status-of.ts'
 import { Steering } from './steering.ts'
 import { cacheDirOf } from './threads.ts'
+import type { Threads } from './threads.ts'
 import { Watch } from './watch.ts'
 import { loadTimeout, WorkerPool } from './worker-pool.ts'
 
@@ -41,6 +41,7 @@ export interface EngineInputs {
   readonly urls: readonly string[]
   readonly version: string
   readonly logger: Logger
+  readonly threads: Threads
 }
 
 const stopGraceMs = 10_000
@@ -76,14 +77,14 @@ export class Engine {
 
   /** Opens the data directory and plans the pipelines. Rejects where nothing can run; then nothing is left behind. */
   static async open(inputs: EngineInputs): Promise<Engine> {
-    const { env, config, urls, logger } = inputs
+    const { env, config, urls, logger, threads } = inputs
     const { dataDir } = config
     const phases = new Phases(env.clock)
-    const planning = planPass(urls, env, loadTimeout(config), cacheDirOf(dataDir)).then(planned)
+    const planning = planPass(urls, inputs, loadTimeout(config), cacheDirOf(dataDir)).then(planned)
     planning.catch(() => undefined)
     // Both at once, for a fast restart; but a new directory is made only for a pipeline that loads.
     if (!env.disk.exists(join(dataDir, 'LOCK'))) await planning
-    const host = await startLogThread({ dataDir })
+    const host = await startLogThread(threads, { dataDir })
     phases.over('recovered')
     for (const note of host.notes) logger.info({ dataDir }, note)
     try {
@@ -109,7 +110,7 @@ export class Engine {
     paused: Paused,
     phases: Phases,
   ) {
-    const { env, config } = inputs
+    const { env, config, threads } = inputs
     this.inputs = inputs
     this.log = log
     this.#phases = phases
@@ -121,6 +122,7 @@ export class Engine {
     this.assignment = assign(this.merged, config.workers)
     this.pool = new WorkerPool({
       env,
+      threads,
       config,
       logId: host.logId,
       logEpoch: host.logEpoch,
@@ -158,7 +160,7 @@ export class Engine {
       if (error !== undefined)
         inputs.logger.error({ code: error.code, pipeline: name }, error.message)
     }
-    this.snapshots = new Snapshots(env, inputs.logger, config, this.merged, () => host.attach())
+    this.snapshots = new Snapshots(inputs, this.merged, () => host.attach())
     this.#watch = new Watch({
       env,
       logger: inputs.logger,
@@ -201,10 +203,6 @@ export class Engine {
       const names = `${paused.slice(0, shownPaused).join(', ')}${more}`
       logger.warn({}, `Still paused, since before this start: ${names}. See \`millrace resume\`.`)
     }
-  }
-
-  attachLog(): MessagePort {
-    return this.#host.attach()
   }
 
   status(): EngineStatus {

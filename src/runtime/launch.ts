@@ -7,6 +7,7 @@ import type { EngineOptions } from './config.ts'
 import { Engine as Supervisor } from './engine.ts'
 import { serveHttp } from './http-server.ts'
 import type { HttpServer } from './http-server.ts'
+import { nodeThreads } from './node-threads.ts'
 import { LocalProducer } from './producer.ts'
 import type { Engine } from './start.ts'
 
@@ -22,6 +23,7 @@ export async function launch(urls: readonly string[], options: EngineOptions): P
     urls,
     version: version(),
     logger: stderrLogger(config.logLevel),
+    threads: nodeThreads,
   })
   let server: HttpServer
   try {

@@ -2,6 +2,8 @@ import { registerHooks } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { MillraceError, reviveError } from '../errors.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
+import { planOf } from '../plan/index.ts'
+import type { Plan } from '../plan/plan.ts'
 
 /**
  * Makes `import 'millrace'` in user modules mean this very package, wherever the file lies: with a copy of its own, or none
@@ -30,6 +32,17 @@ export async function loadPipeline(url: string): Promise<PipelineDefinition> {
   const wrong =
     module.default === undefined ? 'no default export' : 'a default export that is no pipeline'
   throw new MillraceError('MR3092', `${fileOf(url)} has ${wrong} (it ${exported}).`)
+}
+
+/** A pipeline as a thread loaded it: functions in the definition, names in the plan. */
+export interface LoadedPipeline {
+  readonly definition: PipelineDefinition
+  readonly plan: Plan
+}
+
+export async function loadWithPlan(url: string): Promise<LoadedPipeline> {
+  const definition = await loadPipeline(url)
+  return { definition, plan: planOf(definition) }
 }
 
 function isPipeline(value: unknown): value is PipelineDefinition {

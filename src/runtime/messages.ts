@@ -2,7 +2,7 @@
  * Everything that main and its threads say to each other, besides the log's own ports. Errors cross as MillraceError's
  * `toJSON`; `reviveError` makes them errors again.
  */
-import type { MessagePort } from 'node:worker_threads'
+import type { MessagePortLike } from '../core/port.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Damage } from '../log/embedded/inspect.ts'
@@ -16,6 +16,30 @@ import type { ErrorJson } from './status.ts'
 export type Planned =
   | { readonly url: string; readonly plan: Plan }
   | { readonly url: string; readonly error: ErrorJson }
+
+/** By the name of a thread's entry: what it is started with, is told, and says. */
+export interface Entries {
+  readonly 'plan-thread': {
+    readonly data: PlanThreadData
+    readonly to: never
+    readonly from: FromPlanThread
+  }
+  readonly 'log-thread': {
+    readonly data: LogThreadData
+    readonly to: ToLogThread
+    readonly from: FromLogThread
+  }
+  readonly 'snapshot-thread': {
+    readonly data: SnapshotThreadData
+    readonly to: ToSnapshotThread
+    readonly from: FromSnapshotThread
+  }
+  readonly 'worker-thread': {
+    readonly data: WorkerThreadData
+    readonly to: ToWorker
+    readonly from: FromWorker
+  }
+}
 
 // The plan thread: loads every module once and ends.
 
@@ -35,7 +59,7 @@ export interface LogThreadData {
 }
 
 export type ToLogThread =
-  | { readonly type: 'attach'; readonly port: MessagePort }
+  | { readonly type: 'attach'; readonly port: MessagePortLike }
   | { readonly type: 'close' }
 
 export type FromLogThread =
@@ -58,7 +82,7 @@ export interface SnapshotThreadData {
   readonly scrubBytesPerSecond: number
   readonly scrubEveryMs: number
   readonly snapshotDir: string
-  readonly logPort: MessagePort
+  readonly logPort: MessagePortLike
   readonly changelogs: readonly { readonly topic: string; readonly partitions: number }[]
 }
 
@@ -88,7 +112,7 @@ export interface WorkerThreadData {
   readonly epoch: number
   readonly logId: string
   readonly dataDir: string
-  readonly logPort: MessagePort
+  readonly logPort: MessagePortLike
   /** Modules and the hashes that main planned with; another hash in a worker is refused. */
   readonly modules: readonly {
     readonly url: string

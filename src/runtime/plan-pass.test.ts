@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, it } from 'vitest'
 import { realEnv } from '../core/env/real/index.ts'
+import { nodeThreads } from './node-threads.ts'
 import { planPass } from './plan-pass.ts'
 
 const files: Readonly<Record<string, readonly [text: string, code: string, says: string]>> = {
@@ -43,7 +44,7 @@ it('each mistake in a pipeline file has its code, names the place, and spares th
     const fine = `import { pipeline } from 'millrace'\nexport default pipeline('fine', (p) => { p.stream('s', { schema: { type: 'object' } }) })`
     writeFileSync(join(directory, 'fine.ts'), fine)
     const names = [...Object.keys(files), 'not-there.ts', 'fine.ts']
-    const planned = await planPass(names.map(url), realEnv(), 3_000)
+    const planned = await planPass(names.map(url), { env: realEnv(), threads: nodeThreads }, 3_000)
     expect(planned.map((one) => one.url)).toEqual(names.map(url))
     for (const [index, [, code, says]] of Object.values(files).entries()) {
       const one = planned[index]!

@@ -1,8 +1,8 @@
 import type { Env } from '../core/env/env.ts'
 import { MillraceError } from '../errors.ts'
 import { fileOf } from './load-pipeline.ts'
-import type { FromPlanThread, Planned, PlanThreadData } from './messages.ts'
-import { spawnThread } from './threads.ts'
+import type { Planned } from './messages.ts'
+import type { Threads } from './threads.ts'
 
 /**
  * Loads user modules in a thread that does nothing else and gives each one's plan or its error, in the order of `urls`. A
@@ -10,14 +10,14 @@ import { spawnThread } from './threads.ts'
  */
 export async function planPass(
   urls: readonly string[],
-  env: Env,
+  { env, threads }: { readonly env: Env; readonly threads: Threads },
   timeoutMs: number,
   cacheDir?: string,
 ): Promise<Planned[]> {
   const planned: Planned[] = []
   while (planned.length < urls.length) {
     const left = urls.slice(planned.length)
-    const part = await onePass(left, env, timeoutMs, cacheDir)
+    const part = await onePass(left, env, threads, timeoutMs, cacheDir)
     planned.push(...part.planned)
     const url = left[part.planned.length]
     if (url !== undefined) planned.push({ url, error: part.failure(url).toJSON() })
@@ -34,13 +34,13 @@ interface Pass {
 async function onePass(
   urls: readonly string[],
   env: Env,
+  threads: Threads,
   timeoutMs: number,
   cacheDir: string | undefined,
 ): Promise<Pass> {
-  const data: PlanThreadData = { urls }
-  const thread = spawnThread('plan-thread', {
+  const thread = threads.spawn('plan-thread', {
     name: 'plan',
-    data,
+    data: { urls },
     heapMb: 512,
     ...(cacheDir === undefined ? {} : { cacheDir }),
   })
@@ -55,12 +55,12 @@ async function onePass(
     })
   }
   watch()
-  thread.on('message', (message: FromPlanThread) => {
+  thread.onMessage((message) => {
     watch()
     if (message.type === 'planned') planned.push(message.planned)
   })
-  thread.on('error', (error: Error) => (why = error))
-  await new Promise((resolve) => thread.once('exit', resolve))
+  thread.onError((error) => (why = error))
+  await new Promise((resolve) => thread.onExit(resolve))
   cancel()
   return { planned, failure: (url) => failureOf(url, why, timeoutMs) }
 }

@@ -1,22 +1,15 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { must } from '../core/assert.ts'
-import { planOf } from '../plan/index.ts'
-import { loadError, loadPipeline, resolveOwnPackage } from './load-pipeline.ts'
-import type { FromPlanThread, PlanThreadData } from './messages.ts'
+import { loadWithPlan, resolveOwnPackage } from './load-pipeline.ts'
+import type { PlanThreadData } from './messages.ts'
+import { runPlanning } from './plan-body.ts'
 
-/** Edge: loads each user module once, says what plan it makes, and ends. */
-const port = must(parentPort, 'plan-thread runs as a thread')
-const { urls } = workerData as PlanThreadData
-const say = (message: FromPlanThread): void => port.postMessage(message)
-
+/** Edge: the entry of the thread that loads user code to plan it. */
 resolveOwnPackage()
-for (const url of urls) {
-  say({ type: 'loading', url })
-  try {
-    say({ type: 'planned', planned: { url, plan: planOf(await loadPipeline(url)) } })
-  } catch (error) {
-    say({ type: 'planned', planned: { url, error: loadError(url, error).toJSON() } })
-  }
-}
+await runPlanning({
+  port: must(parentPort, 'plan-thread runs as a thread'),
+  data: workerData as PlanThreadData,
+  load: loadWithPlan,
+})
 // What the modules started (timers, sockets) must not keep the thread.
 process.exit(0)

@@ -1,8 +1,8 @@
 import { must } from '../core/assert.ts'
 import type { Env } from '../core/env/env.ts'
 import type { Log } from '../log/log.ts'
-import type { PipelineDefinition, StreamNode, TableNode } from '../pipeline/definition.ts'
-import type { IngestPlan, Plan } from '../plan/plan.ts'
+import type { StreamNode, TableNode } from '../pipeline/definition.ts'
+import type { IngestPlan } from '../plan/plan.ts'
 import { DeliverRunner, replayOf } from '../process/deliver-runner.ts'
 import type { DeliverOptions } from '../process/deliver-runner.ts'
 import type { EventRules } from '../process/ingest-event.ts'
@@ -13,14 +13,9 @@ import type { Runner } from '../process/runner.ts'
 import { WatermarkBoard } from '../process/time/board.ts'
 import type { RunnerShare } from './assignment.ts'
 import type { BeatWriter } from './beat.ts'
+import type { LoadedPipeline } from './load-pipeline.ts'
 import type { WorkerThreadData } from './messages.ts'
 import { snapshotDirOf } from './snapshots.ts'
-
-/** A pipeline as this thread loaded it: functions in the definition, names in the plan. */
-export interface LoadedPipeline {
-  readonly definition: PipelineDefinition
-  readonly plan: Plan
-}
 
 export interface RunnerContext {
   readonly env: Env

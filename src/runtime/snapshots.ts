@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import type { MessagePort, Worker } from 'node:worker_threads'
 import type { Env } from '../core/env/env.ts'
+import type { MessagePortLike } from '../core/port.ts'
 import { MillraceError, reviveError } from '../errors.ts'
 import type { Logger } from '../observe/logger.ts'
 import type { MergedPlan } from '../plan/merge.ts'
@@ -11,7 +11,8 @@ import { deferred } from './deferred.ts'
 import type { Deferred } from './deferred.ts'
 import type { FromSnapshotThread, SnapshotThreadData, ToSnapshotThread } from './messages.ts'
 import type { ScrubStatus } from './scrub.ts'
-import { cacheDirOf, spawnThread } from './threads.ts'
+import { cacheDirOf } from './threads.ts'
+import type { Thread, Threads } from './threads.ts'
 
 export function snapshotDirOf(dataDir: string): string {
   return join(dataDir, 'state')
@@ -37,28 +38,37 @@ export function changelogsOf(plans: readonly Plan[], target?: string): ReadonlyS
   throw new MillraceError('MR6010', `No pipeline or stage with state is called "${target}".`)
 }
 
-/** Edge: keeps the snapshot thread alive. Without it all goes on, only restarts take longer, so a failure waits long. */
+export interface SnapshotsOptions {
+  readonly env: Env
+  readonly threads: Threads
+  readonly logger: Logger
+  readonly config: EngineConfig
+}
+
+/** Keeps the snapshot thread alive. Without it all goes on, only restarts take longer, so a failure waits long. */
 export class Snapshots {
   readonly #env: Env
+  readonly #threads: Threads
   readonly #logger: Logger
   readonly #dataDir: string
   readonly #data: () => SnapshotThreadData
   readonly #asked = new Map<number, Deferred<readonly StandingSnapshot[]>>()
   #id = 0
   #scrub: ScrubStatus | undefined
-  #thread: Worker | undefined
+  #thread: Thread<ToSnapshotThread, FromSnapshotThread> | undefined
+  /** Resolves `stop`. */
+  #gone = (): void => {}
   #stopping = false
   #cancel = (): void => {}
 
   constructor(
-    env: Env,
-    logger: Logger,
-    config: EngineConfig,
+    { env, threads, logger, config }: SnapshotsOptions,
     merged: MergedPlan,
-    attach: () => MessagePort,
+    attach: () => MessagePortLike,
   ) {
     const { dataDir, scrubBytesPerSecond, scrubEveryMs } = config
     this.#env = env
+    this.#threads = threads
     this.#logger = logger
     this.#dataDir = dataDir
     const changelogs = merged.topics
@@ -84,29 +94,26 @@ export class Snapshots {
     if (this.#thread === undefined) return Promise.reject(notUp())
     const asked = deferred<readonly StandingSnapshot[]>()
     this.#asked.set(this.#id, asked)
-    this.#thread.postMessage({
-      type: 'snapshot',
-      id: this.#id++,
-      changelogs,
-    } satisfies ToSnapshotThread)
+    this.#thread.postMessage({ type: 'snapshot', id: this.#id++, changelogs })
     return asked.promise
   }
 
   start(): void {
     const data = this.#data()
-    const thread = spawnThread('snapshot-thread', {
+    const thread = this.#threads.spawn('snapshot-thread', {
       name: 'snapshots',
       data,
       transfer: [data.logPort],
       cacheDir: cacheDirOf(this.#dataDir),
     })
     this.#thread = thread
-    thread.on('message', (message: FromSnapshotThread) => this.#received(message))
-    thread.on('error', (error: Error) =>
+    thread.onMessage((message) => this.#received(message))
+    thread.onError((error) =>
       this.#logger.error({ error: error.message }, 'Making snapshots failed.'),
     )
-    thread.on('exit', () => {
+    thread.onExit(() => {
       this.#thread = undefined
+      this.#gone()
       for (const asked of this.#asked.values()) asked.reject(notUp())
       this.#asked.clear()
       if (!this.#stopping) this.#cancel = this.#env.timers.after(againMs, () => this.start())
@@ -136,8 +143,8 @@ export class Snapshots {
     this.#cancel()
     const thread = this.#thread
     if (thread === undefined) return
-    const gone = new Promise<void>((resolve) => thread.once('exit', () => resolve()))
-    thread.postMessage({ type: 'close' } satisfies ToSnapshotThread)
+    const gone = new Promise<void>((resolve) => (this.#gone = resolve))
+    thread.postMessage({ type: 'close' })
     // A snapshot half made is thrown away at the next start.
     const cancel = this.#env.timers.after(1_000, () => void thread.terminate())
     await gone

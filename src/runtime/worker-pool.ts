@@ -1,5 +1,5 @@
-import type { Worker, MessagePort } from 'node:worker_threads'
 import type { Env } from '../core/env/env.ts'
+import type { MessagePortLike } from '../core/port.ts'
 import { MillraceError, reviveError } from '../errors.ts'
 import { newBeat, readBeat } from './beat.ts'
 import type { Assignment } from './assignment.ts'
@@ -8,10 +8,12 @@ import type { FromWorker, ToWorker, WorkerThreadData } from './messages.ts'
 import type { WorkerStatus } from './status.ts'
 import { causeOf, deathError, observeBeat, remembered, restartAfter } from './supervisor.ts'
 import type { BeatSeen, Death, Restart } from './supervisor.ts'
-import { cacheDirOf, spawnThread } from './threads.ts'
+import { cacheDirOf } from './threads.ts'
+import type { Thread, Threads } from './threads.ts'
 
 export interface PoolOptions {
   readonly env: Env
+  readonly threads: Threads
   readonly config: EngineConfig
   readonly logId: string
   /** Rises with every opening of the data directory. */
@@ -22,7 +24,7 @@ export interface PoolOptions {
   /** Tasks that do not run until they are resumed. */
   readonly paused: () => readonly string[]
   /** A new client of the log thread. */
-  readonly attach: () => MessagePort
+  readonly attach: () => MessagePortLike
   readonly onMessage: (slot: number, message: FromWorker) => void
   /** A worker ended, for whatever reason: what it was asked without an answer is gone with it. */
   readonly onGone: (slot: number) => void
@@ -32,9 +34,11 @@ export interface PoolOptions {
   readonly onUnstoppable: (error: MillraceError) => void
 }
 
+type WorkerThread = Thread<ToWorker, FromWorker>
+
 interface Slot {
   readonly number: number
-  thread: Worker | undefined
+  thread: WorkerThread | undefined
   beat: SharedArrayBuffer
   seen: BeatSeen | undefined
   state: WorkerStatus['state']
@@ -66,7 +70,7 @@ export function loadTimeout({ watchdogMs }: EngineConfig): number {
   return Math.max(watchdogMs, leastLoadMs)
 }
 
-/** Edge: keeps one thread per slot of the assignment alive. What to do about a dead or stuck one, supervisor.ts decides. */
+/** Keeps one thread per slot of the assignment alive. What to do about a dead or stuck one, supervisor.ts decides. */
 export class WorkerPool {
   readonly #options: PoolOptions
   readonly #slots: readonly Slot[]
@@ -131,7 +135,7 @@ export class WorkerPool {
     const { thread } = slot
     if (thread === undefined) return
     const gone = new Promise<void>((resolve) => (slot.gone = resolve))
-    thread.postMessage({ type: 'stop' } satisfies ToWorker)
+    thread.postMessage({ type: 'stop' })
     const cancel = this.#options.env.timers.after(graceMs, () => this.#terminate(slot, thread))
     await gone
     cancel()
@@ -162,7 +166,7 @@ export class WorkerPool {
       skip: slot.skip,
       paused: paused(),
     }
-    const thread = spawnThread('worker-thread', {
+    const thread = this.#options.threads.spawn('worker-thread', {
       name: `worker ${slot.number}`,
       data,
       transfer: [logPort],
@@ -170,16 +174,16 @@ export class WorkerPool {
       cacheDir: cacheDirOf(config.dataDir),
     })
     slot.thread = thread
-    thread.on('message', (message: FromWorker) => {
+    thread.onMessage((message) => {
       if (message.type === 'running') slot.state = 'running'
       if (message.type === 'ended') slot.error = reviveError(message.error)
       this.#options.onMessage(slot.number, message)
     })
-    thread.on('error', (error) => (slot.error = error))
-    thread.on('exit', () => this.#exited(slot, thread))
+    thread.onError((error) => (slot.error = error))
+    thread.onExit(() => this.#exited(slot, thread))
   }
 
-  #exited(slot: Slot, thread: Worker): void {
+  #exited(slot: Slot, thread: WorkerThread): void {
     if (slot.thread !== thread) return
     this.#gone(slot)
     if (this.#stopping) return
@@ -219,7 +223,7 @@ export class WorkerPool {
     slot.gone?.()
   }
 
-  #terminate(slot: Slot, thread: Worker): void {
+  #terminate(slot: Slot, thread: WorkerThread): void {
     const cancel = this.#options.env.timers.after(terminateMs, () => {
       const what = `Worker ${slot.number} still runs ${terminateMs} ms after it was told to end.`
       this.#options.onUnstoppable(new MillraceError('MR6015', what))

@@ -1,6 +1,7 @@
 /**
- * The whole engine in one thread, under virtual time: the embedded log on a simulated disk, workers with their runners,
- * ingest above the socket, snapshots. Only threads and HTTP are missing; what runs is what runs in production.
+ * The whole engine in one thread, under virtual time: the supervisor, the embedded log on a simulated disk, workers with
+ * their runners, ingest above the socket, snapshots, the scrub. Only sockets are missing, and threads are simulated; what
+ * runs is what runs in production.
  *
  *     const simulation = new Simulation({ seed: 1 })
  *     const engine = new SimulatedEngine({ simulation, pipelines: [pipeline] })
@@ -10,7 +11,6 @@
  *     engine.kill()                     // or powerCut(), killWorker(0), or a crash injected into simulation.disk()
  *     engine.start()
  */
-import { must } from '../core/assert.ts'
 import { ProcessDied } from '../core/env/simulated/index.ts'
 import type {
   CrashKind,
@@ -18,26 +18,33 @@ import type {
   SimulatedEnv,
   Simulation,
 } from '../core/env/simulated/index.ts'
-import { LogClient, serveLog } from '../log/embedded/index.ts'
-import type { EmbeddedLogOptions, LogHost, RecoveryReport } from '../log/embedded/index.ts'
+import { must } from '../core/assert.ts'
+import { reviveError } from '../errors.ts'
+import { serveLog } from '../log/embedded/index.ts'
+import type { EmbeddedLogOptions, RecoveryReport } from '../log/embedded/index.ts'
 import { runStepsByTurns } from '../log/embedded/steps.ts'
 import type { DiskOp } from '../log/embedded/steps.ts'
 import type { Log } from '../log/log.ts'
+import type { Logger } from '../observe/logger.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
-import { mergePlans, planOf } from '../plan/index.ts'
+import { planOf } from '../plan/index.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { IngestAnswer, IngestRequest } from '../process/ingest-request.ts'
 import type { TaskReport } from '../process/runner.ts'
-import { WatermarkBoard } from '../process/time/board.ts'
 import type { WorkerLimits, WorkerPhase } from '../process/worker.ts'
-import { assign } from '../runtime/assignment.ts'
-import { IngestRouter } from '../runtime/ingest-router.ts'
-import type { FromWorker, ToWorker } from '../runtime/messages.ts'
-import { admitPlans, createTopics, nothingRuns } from '../runtime/plans.ts'
-import { snapshotDirOf } from '../runtime/snapshots.ts'
-import { SnapshotMaker } from '../state/snapshot.ts'
-import { simulatedChannel } from './simulated-channel.ts'
-import { SimulatedWorker } from './simulated-worker.ts'
+import { readBeat } from '../runtime/beat.ts'
+import { resolveConfig } from '../runtime/config.ts'
+import type { EngineConfig } from '../runtime/config.ts'
+import { Engine } from '../runtime/engine.ts'
+import { runLog } from '../runtime/log-body.ts'
+import type { LoadedPipeline } from '../runtime/load-pipeline.ts'
+import type { FromSnapshotThread, FromWorker, WorkerThreadData } from '../runtime/messages.ts'
+import { runPlanning } from '../runtime/plan-body.ts'
+import { nothingRuns } from '../runtime/plans.ts'
+import { runSnapshots } from '../runtime/snapshot-body.ts'
+import { WorkerBody } from '../runtime/worker-body.ts'
+import { SimulatedBeat, SimulatedThreads } from './simulated-threads.ts'
+import type { Bodies, SimulatedThread, ThreadFault } from './simulated-threads.ts'
 
 export interface SimulatedEngineOptions {
   readonly simulation: Simulation
@@ -55,10 +62,14 @@ export interface SimulatedEngineOptions {
   readonly limits?: Partial<WorkerLimits>
   /** Changelog bytes after which a snapshot is made. Default as in production. */
   readonly snapshotBytes?: number
-  /** A worker that ended is started again after this. Default 0. */
-  readonly restartMs?: number
+  /** Of what `start` takes, with its defaults. */
+  readonly config?: Partial<
+    Pick<EngineConfig, 'watchdogMs' | 'scrubBytesPerSecond' | 'scrubEveryMs'>
+  >
   /** Called at each start when the log is open, topics are there, and nothing runs yet. */
   readonly onOpen?: (log: Log) => Promise<void>
+  /** What it writes to its log. Default: only the trace of the simulation has it. */
+  readonly onLog?: (level: keyof Logger, fields: object, message: string) => void
 }
 
 /** `down`: it was killed, stopped, or never started. `failed`: it ended by itself; `error` says why. */
@@ -94,7 +105,12 @@ export class SimulatedEngine {
 
   /** The log as the main thread sees it: for readers outside. Undefined while it is not open. */
   get log(): Log | undefined {
-    return this.#life?.env.alive === true ? this.#life.log : undefined
+    return this.supervisor?.log
+  }
+
+  /** What puts the threads together, as in production: status, reports, steering. Undefined while it is not up. */
+  get supervisor(): Engine | undefined {
+    return this.#life?.env.alive === true ? this.#life.engine : undefined
   }
 
   /** The main thread. */
@@ -155,13 +171,23 @@ export class SimulatedEngine {
     return this.#life?.freezeWorker(slot, ms) ?? false
   }
 
-  /** Lets a task stand until it is resumed, wherever it lives, or until the process ends. */
-  pause(task: string): void {
-    this.#life?.steer('pause', task)
+  /**
+   * Called by user code of a pipeline that runs: what a function does that ends its thread, or does not return. What
+   * comes after it in this function has no effect.
+   */
+  endThread(how: ThreadFault): never {
+    must(this.#life?.working, 'user code runs').fault(how)
+    throw new Error(`Nothing comes after it: ${how}.`)
   }
 
-  resume(task: string): void {
-    this.#life?.steer('resume', task)
+  /** Lets what has this name stand until it is resumed, also in the next process. Durable when it returns. */
+  pause(target: string): void {
+    this.supervisor?.steering.pause(target)
+  }
+
+  /** Resolves when its workers have heard of it. */
+  async resume(target: string): Promise<void> {
+    await this.supervisor?.steering.resume(target)
   }
 
   /** Stops in good order. Resolves when the process has ended. */
@@ -190,39 +216,29 @@ export class SimulatedEngine {
   }
 }
 
-interface Slot {
-  worker: SimulatedWorker | undefined
-  running: boolean
-  port: { post(message: ToWorker, transfer: ArrayBuffer[]): void } | undefined
-  /** Resolves `stop`. */
-  ended: (() => void) | undefined
+interface RunningWorker {
+  readonly thread: SimulatedThread
+  readonly body: WorkerBody
+  readonly data: WorkerThreadData
 }
-
-/** Worker starts that fit between two openings of the log. */
-const startsPerEpoch = 1_000_000
 
 /** One process, from start to end. */
 class Life {
   readonly env: SimulatedEnv
-  log: LogClient | undefined
+  engine: Engine | undefined
   recovery: RecoveryReport | undefined
   error: unknown
   writing = false
+  /** Whose user code may run at this moment. */
+  working: SimulatedThread | undefined
   readonly #options: SimulatedEngineOptions
-  readonly #plans: readonly Plan[]
+  readonly #config: EngineConfig
+  readonly #pipelines: ReadonlyMap<string, LoadedPipeline>
   readonly #counts: EngineCounts
-  readonly #logEnv: SimulatedEnv
-  readonly #boards: Record<string, SharedArrayBuffer> = {}
-  readonly #slots: Slot[]
-  readonly #paused = new Set<string>()
-  readonly #assignment: ReturnType<typeof assign>
-  readonly #router: IngestRouter
-  #host: LogHost | undefined
-  #logId = ''
-  #started = false
+  /** By slot, the last that was started. */
+  readonly #workers = new Map<number, RunningWorker>()
   #stopping = false
   #failed = false
-  #starts = 0
 
   constructor(
     options: SimulatedEngineOptions,
@@ -232,232 +248,163 @@ class Life {
   ) {
     this.#counts = counts
     this.#options = options
-    this.#plans = plans
-    const { simulation, disk } = options
+    const { simulation, disk, directory = 'data', pipelines, limits = {}, config } = options
     this.env = simulation.env('engine', disk ?? simulation.disk())
-    this.#logEnv = this.env.thread('log')
-    this.#assignment = assign(mergePlans(plans), workers)
-    this.#slots = this.#assignment.map(() => ({
-      worker: undefined,
-      running: false,
-      port: undefined,
-      ended: undefined,
-    }))
-    for (const { id, partitions } of plans.flatMap(({ stages }) => stages)) {
-      this.#boards[id] = new SharedArrayBuffer(WatermarkBoard.bytes(partitions))
+    const { commitIntervalMs } = limits
+    const asked = {
+      dataDir: directory,
+      workers,
+      ...(commitIntervalMs === undefined ? {} : { commitIntervalMs }),
     }
-    this.#router = new IngestRouter(
-      () => this.env.clock.monotonic(),
-      this.#assignment,
-      (slot, message, transfer) => {
-        const { running, port } = must(this.#slots[slot], 'the assignment names slots')
-        if (!running || port === undefined) return false
-        port.post(message, transfer)
-        return true
-      },
+    const machine = { cores: workers, memoryBytes: 2 ** 40, cwd: '/' }
+    this.#config = { ...resolveConfig(asked, machine), ...config }
+    this.#pipelines = new Map(
+      pipelines.map((definition, i) => [
+        `simulated:${definition.name}`,
+        { definition, plan: must(plans[i], 'every pipeline has a plan') },
+      ]),
     )
   }
 
   get state(): SimulatedState {
     if (this.#failed) return 'failed'
     if (!this.env.alive) return 'down'
-    return this.#started && this.#slots.every(({ running }) => running) ? 'running' : 'starting'
+    const up = this.engine?.pool.status().every(({ state }) => state === 'running')
+    return up === true ? 'running' : 'starting'
   }
 
   async run(): Promise<void> {
     try {
-      await this.#openLog()
-      const client = await LogClient.connect(this.env, this.#logPort(this.env))
-      const planned = this.#plans.map((plan) => ({ url: `simulated:${plan.pipeline}`, plan }))
-      const { pipelines } = await createTopics(client, admitPlans(planned))
+      const engine = await Engine.open({
+        env: this.env,
+        config: this.#config,
+        urls: [...this.#pipelines.keys()],
+        version: 'simulated',
+        logger: this.#logger(),
+        threads: new SimulatedThreads(this.env, this.#bodies()),
+      })
+      void engine.ended.then((error) => {
+        if (error !== undefined) this.#fail(error)
+      })
+      const { pipelines } = engine.status()
       if (pipelines.some(({ error }) => error !== undefined)) throw nothingRuns(pipelines)
-      await this.#options.onOpen?.(client)
-      this.log = client
-      for (const slot of this.#slots.keys()) this.#spawn(slot)
-      void this.#makeSnapshots()
-      this.#started = true
+      await this.#options.onOpen?.(engine.log)
+      engine.run('simulated:')
+      this.engine = engine
     } catch (error) {
       this.#fail(error)
     }
   }
 
   submit(topic: string, request: IngestRequest, answered: (answer: IngestAnswer) => void): void {
-    if (!this.env.alive || !this.#started || this.#stopping) return
-    void this.#router.submit(`ingest/${topic}`, request).then((answer) => {
+    if (!this.env.alive || this.engine === undefined || this.#stopping) return
+    void this.engine.ingest.submit(`ingest/${topic}`, request).then((answer) => {
       if (this.env.alive) answered(answer)
     })
   }
 
   report(): readonly TaskReport[] {
-    return this.#slots.flatMap(({ worker }) => (worker?.env.alive === true ? worker.report() : []))
+    const slots = [...this.#workers.keys()].toSorted((a, b) => a - b)
+    return slots.flatMap((slot) => this.#worker(slot)?.body.report() ?? [])
   }
 
-  phase(number: number): WorkerPhase | undefined {
-    return this.env.alive ? this.#slots[number]?.worker?.phase : undefined
+  phase(slot: number): WorkerPhase | undefined {
+    const worker = this.#worker(slot)
+    if (worker === undefined) return undefined
+    const { phase } = readBeat(worker.data.beat)
+    return phase === 'starting' ? 'opening' : phase
   }
 
-  killWorker(number: number): boolean {
-    const slot = this.#slots[number]
-    if (!this.env.alive || slot?.worker === undefined) return false
-    this.#options.simulation.record(`${slot.worker.env.label} dies`)
-    slot.worker.die()
-    this.#gone(number)
+  killWorker(slot: number): boolean {
+    const worker = this.#worker(slot)
+    if (worker === undefined) return false
+    this.#options.simulation.record(`${worker.thread.env.label} dies`)
+    worker.thread.end(undefined)
     return true
   }
 
-  freezeWorker(number: number, ms: number): boolean {
-    const slot = this.#slots[number]
-    if (!this.env.alive || this.#stopping || slot?.worker === undefined) return false
-    slot.worker.env.freeze(ms)
-    this.#gone(number)
+  freezeWorker(slot: number, ms: number): boolean {
+    const worker = this.#worker(slot)
+    if (worker === undefined || this.#stopping) return false
+    this.#workers.delete(slot)
+    worker.thread.leave(ms)
     return true
-  }
-
-  steer(type: 'pause' | 'resume', task: string): void {
-    if (!this.env.alive) return
-    if (type === 'pause') this.#paused.add(task)
-    else this.#paused.delete(task)
-    for (const { port } of this.#slots) port?.post({ type, tasks: [task], id: 0 }, [])
   }
 
   async stop(): Promise<void> {
     this.#stopping = true
-    const up = this.#slots.filter(({ worker }) => worker !== undefined)
-    const ends = up.map((slot) => {
-      const { port } = slot
-      port?.post({ type: 'stop' }, [])
-      return new Promise<void>((resolve) => (slot.ended = resolve))
-    })
-    await Promise.all(ends)
-    this.log?.close()
-    await this.#host?.stop()
+    await this.engine?.stop()
     this.env.end()
   }
 
-  async #openLog(): Promise<void> {
-    const { directory = 'data', log = {} } = this.#options
-    const env = this.#logEnv
+  /** The one of a slot, while it lives. */
+  #worker(slot: number): RunningWorker | undefined {
+    const worker = this.#workers.get(slot)
+    return worker?.thread.env.alive === true ? worker : undefined
+  }
+
+  #bodies(): Bodies {
+    const { snapshotBytes, limits = {} } = this.#options
+    const load = (url: string): LoadedPipeline => must(this.#pipelines.get(url), `${url} was given`)
+    return {
+      'plan-thread': ({ port }, data) => runPlanning({ port, data, load }),
+      'log-thread': async ({ env, port }, data) => {
+        const serve = this.#serve
+        await runLog({ env, port, data, serve, opened: () => undefined })
+        // What it goes on with are messages.
+        await new Promise(() => undefined)
+      },
+      'snapshot-thread': (thread, data) => {
+        thread.onMessage(({ type }: FromSnapshotThread) => {
+          if (type === 'made') this.#counts.snapshots++
+        })
+        const { env, port } = thread
+        // Much happens in a second.
+        const pauseMs = 50
+        return runSnapshots({ env, port, data, pauseMs, snapshotBytes })
+      },
+      'worker-thread': (thread, data) => {
+        thread.onMessage((message: FromWorker) => {
+          if (message.type === 'runner-failed') this.error ??= reviveError(message.error)
+        })
+        const { env, port } = thread
+        const beat = new SimulatedBeat(data.beat, env, () => (this.working = thread))
+        const running = (): void => undefined
+        const body = new WorkerBody({ env, port, data, beat, load, running, limits })
+        this.#workers.set(data.slot, { thread, body, data })
+        return body.run()
+      },
+    }
+  }
+
+  readonly #serve: typeof serveLog = async (options) => {
+    const env = options.env as SimulatedEnv
     // A walk over the log reads thousands of heads and changes nothing: others run in between now and then.
     const turn = ({ name }: DiskOp): Promise<void> | undefined =>
       name === 'read' && env.random.float() < 0.95 ? undefined : env.timers.yield()
-    const { host, report } = await serveLog({
-      ...log,
-      env,
-      directory,
+    const served = await serveLog({
+      ...this.#options.log,
+      ...options,
       drive: async (steps) => {
         this.writing = true
         const result = await runStepsByTurns(steps, turn)
         this.writing = false
         return result
       },
-      onFailed: (error) => this.#fail(error),
     })
-    this.#host = host
-    this.recovery = report
+    this.recovery = served.report
     this.#counts.opened++
-    if (report.tornBytes > 0) this.#counts.torn++
-    this.#logId = Buffer.from(host.engine.log.uuid).toString('hex')
+    if (served.report.tornBytes > 0) this.#counts.torn++
+    return served
   }
 
-  /** A channel to the log thread: the end for the other thread. */
-  #logPort(env: SimulatedEnv): ReturnType<typeof simulatedChannel>[0] {
-    const [here, there] = simulatedChannel(env, this.#logEnv)
-    must(this.#host, 'the log is open').attach(there)
-    return here
-  }
-
-  #spawn(number: number): void {
-    const { pipelines, limits = {}, directory = 'data' } = this.#options
-    const slot = must(this.#slots[number], 'a slot of the assignment')
-    const env = this.env.thread(`worker-${number}`)
-    const [mine, port] = simulatedChannel(this.env, env)
-    const definitions = pipelines.map(
-      (definition, i) => [definition.name, { definition, plan: this.#plans[i]! }] as const,
-    )
-    const worker = new SimulatedWorker({
-      env,
-      logPort: this.#logPort(env),
-      port,
-      slot: number,
-      pipelines: new Map(definitions),
-      limits,
-      data: {
-        epoch: must(this.recovery, 'the log is open').epoch * startsPerEpoch + this.#starts++,
-        logId: this.#logId,
-        dataDir: directory,
-        shares: this.#assignment[number] ?? [],
-        boards: this.#boards,
-        careful: [],
-        skip: [],
-        paused: [...this.#paused],
-      },
-      onFailed: ({ error }) => (this.error ??= error),
-      onEnd: (end) => {
-        this.#options.simulation.record(`${env.label} ended: ${end.why}`)
-        worker.die()
-        if (slot.worker !== worker) return
-        slot.ended?.()
-        this.#gone(number)
-      },
-    })
-    mine.onMessage((message) => {
-      // An old worker that woke up is not listened to.
-      if (slot.worker === worker) this.#receive(number, message as FromWorker)
-    })
-    slot.worker = worker
-    slot.port = mine
-    void worker.run().catch((error: unknown) => {
-      if (env.alive) this.#fail(error)
-    })
-  }
-
-  #receive(number: number, message: FromWorker): void {
-    if (message.type === 'running')
-      must(this.#slots[number], 'a slot of the assignment').running = true
-    if (message.type === 'ingested') this.#router.answered(message.id, message.answer)
-  }
-
-  /** The worker is gone: what it was asked is answered, and another one takes its place. */
-  #gone(number: number): void {
-    const slot = must(this.#slots[number], 'a slot of the assignment')
-    slot.worker = undefined
-    slot.port = undefined
-    slot.running = false
-    this.#router.lost(number)
-    if (this.#stopping) return
-    this.env.timers.after(this.#options.restartMs ?? 0, () => this.#spawn(number))
-  }
-
-  async #makeSnapshots(): Promise<void> {
-    const { directory = 'data', snapshotBytes } = this.#options
-    const changelogs = mergePlans(this.#plans)
-      .topics.filter(({ role }) => role === 'changelog')
-      .map(({ name, partitions }) => ({ topic: name, partitions }))
-    while (this.env.alive && !this.#stopping) {
-      const env = this.env.thread('snapshots')
-      const log = await LogClient.connect(env, this.#logPort(env))
-      try {
-        const maker = await SnapshotMaker.open(
-          env,
-          log,
-          snapshotDirOf(directory),
-          changelogs,
-          snapshotBytes,
-        )
-        while (!this.#stopping) {
-          this.#counts.snapshots += (await maker.round()).length
-          await maker.wait(new AbortController().signal)
-          // Rounds look at every changelog: not after every commit.
-          await env.timers.sleep(50)
-        }
-      } catch (error) {
-        // The thread ends, and another one takes its place: without snapshots all goes on.
-        if (!env.alive) return
-        this.#options.simulation.record(`${env.label} ended: ${String(error)}`)
-        env.end()
-        await this.env.timers.sleep(500)
-      }
+  #logger(): Logger {
+    const { simulation, onLog } = this.#options
+    const at = (level: keyof Logger) => (fields: object, message: string) => {
+      simulation.record(`${this.env.label} ${level}: ${message}`)
+      onLog?.(level, fields, message)
     }
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
   }
 
   /** What ends the process in production. */

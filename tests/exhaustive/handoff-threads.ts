@@ -7,11 +7,13 @@ import { Arena } from '../../src/core/arena.ts'
 import { realEnv } from '../../src/core/env/real/index.ts'
 import { SeededRandom } from '../../src/core/env/simulated/index.ts'
 import { portOf } from '../../src/core/port.ts'
+import type { MessagePortLike } from '../../src/core/port.ts'
 import { BlockView } from '../../src/log/block.ts'
 import { LogClient } from '../../src/log/embedded/index.ts'
 import { PublishedEnd } from '../../src/log/embedded/published.ts'
 import type { Log } from '../../src/log/log.ts'
 import { startLogThread } from '../../src/runtime/log-host.ts'
+import { nodeThreads } from '../../src/runtime/node-threads.ts'
 import type { HandoffThread, ReadReport } from './handoff-thread.ts'
 
 function start(data: HandoffThread): Worker {
@@ -76,7 +78,7 @@ const owners = ['first', 'second'] as const
  */
 export async function handOver(seed: number, times: number): Promise<HandedOver> {
   const dataDir = mkdtempSync(join(tmpdir(), 'millrace-handoff-'))
-  const host = await startLogThread({ dataDir })
+  const host = await startLogThread(nodeThreads, { dataDir })
   try {
     const log = await LogClient.connect(realEnv(), portOf(host.attach()))
     for (const owner of owners)
@@ -113,7 +115,7 @@ async function task(
   owner: string,
   seed: number,
   times: number,
-  attach: () => HandoffPort,
+  attach: () => MessagePortLike,
   broken: string[],
 ): Promise<number> {
   const random = new SeededRandom(seed, 'ends')
@@ -124,7 +126,7 @@ async function task(
   }
   let old: Owner | undefined
   for (let i = 0; i < times; i++) {
-    const now = startOwner({ port: attach(), owner, seed: seed * 1_000 + i }, broken)
+    const now = startOwner({ port: attach() as HandoffPort, owner, seed: seed * 1_000 + i }, broken)
     if (old !== undefined) {
       // Two think that the task is theirs.
       await reached(now.progress, 1 + random.int(3))

@@ -134,7 +134,8 @@ class Run {
     let ended = false
     void task.finally(() => (ended = true)).catch(() => undefined)
     const done = (): boolean => {
-      if (this.#observer.error !== undefined) throw this.#observer.error
+      const told = this.#observer.error ?? this.#steering.error
+      if (told !== undefined) throw told
       if (
         !this.#chaos.mayFail &&
         (this.#engine.state === 'failed' || this.#engine.error !== undefined)

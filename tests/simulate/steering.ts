@@ -1,10 +1,16 @@
-/** An operator: pauses and resumes tasks, and sends dead letters back, whatever else goes on. */
+/** An operator: pauses and resumes what runs, asks how it stands, and sends dead letters back, whatever else goes on. */
 import { openLetters, replayLetters } from '../../src/runtime/admin/letters.ts'
+import { changelogsOf } from '../../src/runtime/snapshots.ts'
 import type { SeededRandom, SimulatedEngine, Simulation } from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
 import type { Tally } from './tally.ts'
+import { violation } from './violation.ts'
+
+type Supervisor = NonNullable<SimulatedEngine['supervisor']>
 
 export class Steering {
+  /** What he was told that cannot be true. */
+  error: Error | undefined
   readonly #engine: SimulatedEngine
   readonly #config: Config
   readonly #random: SeededRandom
@@ -32,19 +38,87 @@ export class Steering {
     const random = this.#random
     while (this.#config.steered && more()) {
       await this.#sleep(random.int(300))
-      if (random.chance(0.5)) this.#replay()
-      else await this.#pause()
+      const luck = random.float()
+      if (luck < 0.5) this.#replay()
+      else if (luck < 0.9) await this.#pause(more)
+      else this.#ask()
     }
   }
 
-  async #pause(): Promise<void> {
+  /** A task, a stage or a pipeline. What he is told holds, in the next process too. */
+  async #pause(more: () => boolean): Promise<void> {
+    const random = this.#random
+    const by = this.#engine.supervisor
     const tasks = this.#engine.report().map(({ id }) => id)
-    const task = tasks[this.#random.int(Math.max(1, tasks.length))]
-    if (task === undefined) return
-    this.#tally.paused++
-    this.#engine.pause(task)
-    await this.#sleep(this.#random.int(200))
-    this.#engine.resume(task)
+    const task = tasks[random.int(Math.max(1, tasks.length))]
+    if (by === undefined || task === undefined) return
+    const parts = task.split('/')
+    const target = random.chance(0.7) ? task : parts.slice(0, random.chance(0.7) ? -1 : 1).join('/')
+    if (target === 'ingest') return
+    const said = attempt(() => by.steering.pause(target))
+    const sure = said !== undefined
+    if (sure) this.#tally.paused++
+    await this.#sleep(random.int(200))
+    if (sure) this.#holds(task, by)
+    for (;;) {
+      const { supervisor } = this.#engine
+      if (supervisor !== undefined && (await this.#resume(supervisor, target))) return
+      // It may be that nothing has this name any more.
+      if (!more() && supervisor?.steering.paused.length === 0) return
+      await this.#sleep(random.int(50))
+    }
+  }
+
+  #holds(task: string, by: Supervisor): void {
+    const { supervisor } = this.#engine
+    if (supervisor === undefined) return
+    const there = supervisor.assignment.flat().some(({ id }) => task.startsWith(`${id}/`))
+    if (there && !supervisor.steering.paused.includes(task))
+      this.error ??= violation('steering', `${task} was paused, and is not any more`)
+    if (supervisor === by) return
+    const now = this.#engine.report().find(({ id }) => id === task)
+    if (now?.status === 'running')
+      this.error ??= violation('steering', `${task} was paused, and runs in the next process`)
+  }
+
+  /** False where nobody knows whether it was done. */
+  async #resume(by: Supervisor, target: string): Promise<boolean> {
+    let answer: boolean | undefined
+    void by.steering.resume(target).then(
+      () => (answer = true),
+      () => (answer = false),
+    )
+    while (answer === undefined) {
+      await this.#sleep(5)
+      if (this.#engine.supervisor !== by) return false
+    }
+    if (answer && by.steering.paused.some((task) => `${task}/`.startsWith(`${target}/`)))
+      this.error ??= violation('steering', `${target} was resumed, and is paused`)
+    return answer
+  }
+
+  /** What `millrace status` and `millrace snapshot` do. Nobody answers for a process that dies meanwhile. */
+  #ask(): void {
+    const { supervisor } = this.#engine
+    if (supervisor === undefined) return
+    supervisor.status()
+    void supervisor.reports.tasks().then((tasks) => {
+      supervisor.notReady(tasks)
+      const ids = tasks.map(({ id }) => id)
+      if (new Set(ids).size !== ids.length)
+        this.error ??= violation('I11', `a task is reported twice: ${ids.join(' ')}`)
+    })
+    const changelogs = changelogsOf(supervisor.plans)
+    const taken = supervisor.snapshots.take(changelogs)
+    const full = (standing: Awaited<typeof taken>): void => {
+      this.#tally.taken++
+      const there = new Set(standing.map(({ changelog }) => changelog))
+      for (const changelog of changelogs)
+        if (!there.has(changelog))
+          this.error ??= violation('steering', `a snapshot of all leaves out ${changelog}`)
+    }
+    // It may not be up, or fail with the disk.
+    void taken.then(full, () => undefined)
   }
 
   #replay(): void {
@@ -68,5 +142,14 @@ export class Steering {
     const done = (): void => void (this.#asked = undefined)
     // A commit that was refused, or of which nobody knows: the letters are still open then, or they are not.
     void replay().then(done, done)
+  }
+}
+
+/** Undefined where it failed, or the process died in it: it may be done or not. */
+function attempt<T>(act: () => T): T | undefined {
+  try {
+    return act()
+  } catch {
+    return undefined
   }
 }

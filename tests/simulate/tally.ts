@@ -16,6 +16,8 @@ export interface Tally {
   /** Recoveries that found a torn tail. */
   torn: number
   snapshots: number
+  /** Snapshots of all stores that an operator asked for, and got. */
+  taken: number
   /** Times a task was paused, and dead letters that were sent back. */
   paused: number
   /** Starts with another version of the pipeline than the one before. */
@@ -41,6 +43,7 @@ export function noTally(): Tally {
     inRecovery: 0,
     torn: 0,
     snapshots: 0,
+    taken: 0,
     paused: 0,
     reloads: 0,
     replayed: 0,

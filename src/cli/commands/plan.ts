@@ -16,8 +16,13 @@ export function addPlan(root: Command, { output }: Surroundings): void {
     .addHelpText('after', '\nExample:\n  $ millrace plan pipeline.ts')
     .action(async (files, options) => {
       const { planPass } = await import('../../runtime/plan-pass.ts')
+      const { nodeThreads } = await import('../../runtime/node-threads.ts')
       const { explain } = await import('../../plan/index.ts')
-      const pass = planPass(files.map(fileUrl), realEnv(), limits.watchdogMs)
+      const pass = planPass(
+        files.map(fileUrl),
+        { env: realEnv(), threads: nodeThreads },
+        limits.watchdogMs,
+      )
       const planned = await output.progress('Loading', pass)
       for (const one of planned) {
         if ('error' in one) throw reviveError(one.error)
