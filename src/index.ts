@@ -4,6 +4,7 @@ export type { Infer, SchemaInput } from './schema/infer.ts'
 export { pipeline } from './pipeline/pipeline.ts'
 export type { PipelineBuilder, PipelineOptions, Retention } from './pipeline/pipeline.ts'
 export type { StreamOptions, TableOptions } from './pipeline/pipeline.ts'
+export type { ShedOptions } from './pipeline/shed.ts'
 export type { Mode, OnError, PipelineDefinition } from './pipeline/definition.ts'
 export type {
   Aggregated,

@@ -85,6 +85,12 @@ export const pipelineErrors = {
     title: 'Two pipelines have the same name',
     advice: 'Rename one: the name is the identity of its state and positions.',
   },
+  MR3022: {
+    kind: 'invalid',
+    title: 'Nothing can be shed here',
+    advice:
+      'Give `shed` to a stream that the pipeline works on. What comes in, tables, topics between stages, and what a sink reads of a stream itself are never shed.',
+  },
   MR3090: {
     kind: 'invalid',
     title: 'The pipeline file does not parse',

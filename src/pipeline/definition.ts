@@ -6,6 +6,7 @@
 import type { Schema } from '../schema/schema.ts'
 import type { Sink } from '../sinks/sink.ts'
 import type { Source, Start } from '../sources/source.ts'
+import type { Shed } from './shed.ts'
 
 /** A dotted field path (`properties.page`) or a function of the row. */
 export type Selector = { readonly path: string } | { readonly fn: (row: never) => unknown }
@@ -60,10 +61,9 @@ export interface StreamNode {
   readonly futureMs: number
   readonly retentionMs: number | undefined
   readonly retentionBytes: number | undefined
+  readonly shed: Shed | undefined
 }
-export interface TableNode extends Omit<StreamNode, 'kind'> {
-  readonly kind: 'table'
-}
+export type TableNode = Omit<StreamNode, 'kind' | 'shed'> & { readonly kind: 'table' }
 
 /** Node kinds that take rows of `input` and give rows; `name` is how plan, metrics and dead letters call the operator. */
 export type OperatorNode =

@@ -9,6 +9,8 @@ import { kindOf } from './functions.ts'
 import { checkedOptions, checkedPartitions, checkedTopic, Graph } from './graph.ts'
 import type { KeyPath, LastName, PathValue, Rows, TimePath } from './paths.ts'
 import { fieldAt } from './shape.ts'
+import type { ShedOptions } from './shed.ts'
+import { checkedShed } from './shed.ts'
 import type { Table, TopicTarget } from './stream.ts'
 import { Stream } from './stream.ts'
 import type { Duration, Size } from './units.ts'
@@ -46,9 +48,14 @@ export interface StreamOptions<S, K extends string> {
   /** How far ahead of the clock the time of an event may be. Default `'10m'`. */
   readonly future?: Duration
   readonly retention?: Retention
+  /** What this pipeline leaves out, and counts, of a partition that it is too far behind in. Default: nothing. */
+  readonly shed?: ShedOptions<Infer<S>>
 }
 
-export interface TableOptions<S, K extends string> extends Omit<StreamOptions<S, K>, 'key'> {
+export interface TableOptions<S, K extends string> extends Omit<
+  StreamOptions<S, K>,
+  'key' | 'shed'
+> {
   /** The field that identifies a row; a newer row of the same key replaces it. */
   readonly key: K
 }
@@ -70,7 +77,7 @@ export interface PipelineBuilder {
 }
 
 const day = 24 * 60 * 60 * 1000
-const streamOptions = [
+const topicOptions = [
   'schema',
   'key',
   'time',
@@ -127,14 +134,18 @@ export function pipeline(
 function builderOf(graph: Graph): PipelineBuilder {
   return {
     stream(name, options) {
-      const node = topicNode(graph, 'stream', name, options)
+      const inlet = topicNode(graph, 'stream', name, options)
+      const shape = inlet.schema.root
+      const shed =
+        options.shed === undefined ? undefined : checkedShed(`stream ${name}`, options.shed, shape)
+      const node = { ...inlet, shed }
       const path = options.key
       const keyName = path === undefined ? undefined : path.slice(path.lastIndexOf('.') + 1)
-      const shape = node.schema.root
       const keyShape = path === undefined ? undefined : fieldAt(shape, path, 'key')
       return new Stream({ graph, node: graph.add(node), origin: name, shape, keyName, keyShape })
     },
     table(name, options) {
+      if ('shed' in options) throw new MillraceError('MR3022', `Table ${name} has the option shed.`)
       const node = topicNode(graph, 'table', name, options)
       if (node.key === undefined) throw new MillraceError('MR3017', `Table ${name} has no key.`)
       graph.add(node)
@@ -148,17 +159,17 @@ function builderOf(graph: Graph): PipelineBuilder {
   }
 }
 
-type TopicNode<Kind> = Omit<StreamNode, 'kind' | 'id'> & { readonly kind: Kind }
+type TopicNode<Kind> = Omit<StreamNode, 'kind' | 'id' | 'shed'> & { readonly kind: Kind }
 
 function topicNode<Kind extends 'stream' | 'table'>(
   graph: Graph,
   kind: Kind,
   name: string,
-  options: StreamOptions<SchemaInput, string>,
+  options: Omit<StreamOptions<SchemaInput, string>, 'shed'>,
 ): TopicNode<Kind> {
   const what = `${kind} ${name}`
   const topic = graph.taken(checkedTopic(name), `a ${kind}`)
-  checkedOptions(what, options, streamOptions)
+  checkedOptions(what, options, kind === 'stream' ? [...topicOptions, 'shed'] : topicOptions)
   const schema = schemaOf(options.schema)
   const { key, time, partitions = graph.partitions, start = 'earliest' } = options
   if (key !== undefined)

@@ -134,6 +134,27 @@ pipeline('wrong streams and conditions', (p) => {
   p.stream('s', { schema: TypeBoxAction, key: 'user_id', partition: 4 })
   // @ts-expect-error A duration needs a unit.
   p.stream('s', { schema: TypeBoxAction, key: 'user_id', bound: '5 seconds' })
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'drop-oldest', maxLag: 10 } })
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'sample', maxLag: 10, keep: 0.1 } })
+  const orders = { event_type: 'click', 'properties.duration': { gt: 1 } } as const
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'priority', maxLag: 1, keep: orders } })
+  // @ts-expect-error There is no such policy.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'drop-newest', maxLag: 10 } })
+  // @ts-expect-error Nothing is shed by accident: it says from which lag on.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'drop-oldest' } })
+  // @ts-expect-error A sample has a share.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'sample', maxLag: 10 } })
+  // @ts-expect-error A sample is not chosen by conditions.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'sample', maxLag: 1, keep: orders } })
+  // @ts-expect-error The oldest are dropped, whatever they are.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'drop-oldest', maxLag: 1, keep: 0.1 } })
+  // @ts-expect-error The row has no such field.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'priority', maxLag: 1, keep: { no: 1 } } })
+  const never = { ok: 'yes' } as const
+  // @ts-expect-error The field never has this value.
+  p.stream('s', { schema: TypeBoxAction, shed: { policy: 'priority', maxLag: 1, keep: never } })
+  // @ts-expect-error A table sheds nothing.
+  p.table('t', { schema: User, key: 'user_id', shed: { policy: 'drop-oldest', maxLag: 10 } })
   // @ts-expect-error A table needs a key.
   p.table('t', { schema: User })
 

@@ -16,7 +16,7 @@ export function describeNode(node: Node, nodes: readonly Node[]): string {
     case 'table':
       return describeInlet(node)
     case 'where':
-      return node.conditions.map(describeCondition).join(' and ')
+      return describeConditions(node.conditions)
     case 'select':
       return node.paths.join(', ')
     case 'keyBy':
@@ -63,6 +63,10 @@ function describeInlet({ key, time, boundMs, schema }: StreamNode | TableNode): 
 function nameAt(nodes: readonly Node[], id: number): string {
   const node = nodes[id]
   return node !== undefined && 'name' in node ? node.name : '?'
+}
+
+export function describeConditions(conditions: readonly Condition[]): string {
+  return conditions.map(describeCondition).join(' and ')
 }
 
 function describeCondition(condition: Condition): string {

@@ -1,5 +1,6 @@
 /** The plan as text: what `millrace plan` prints, in the order of the data path. */
-import { duration } from './describe.ts'
+import type { Shed } from '../pipeline/shed.ts'
+import { describeConditions, duration } from './describe.ts'
 import type { DeliverPlan, IngestPlan, Plan, PlannedTopic, StageInput, StagePlan } from './plan.ts'
 
 const modes = {
@@ -62,7 +63,10 @@ function stageText(plan: Plan, stage: StagePlan): readonly string[] {
     `stage ${stage.id}   ${stage.partitions === 1 ? '1 task' : `${stage.partitions} tasks`}`,
   ]
   const inputs = stage.inputs.filter(({ role }) => role !== 'replay')
-  for (const input of inputs) lines.push(`  ← ${inputText(input)}`)
+  for (const input of inputs) {
+    lines.push(`  ← ${inputText(input)}`)
+    if (input.shed !== undefined) lines.push(`    ${shedText(input.shed)}`)
+  }
   const rows = stage.nodes.flatMap((id) => {
     const node = plan.nodes.find((one) => one.id === id)
     return node === undefined ? [] : [[node.kind, node.name, node.describe]]
@@ -87,6 +91,17 @@ function inputText({ topic, role, start }: StageInput): string {
   if (start === 'earliest') return topic
   const from = typeof start === 'object' ? new Date(start.time).toISOString() : start
   return `${topic}   from ${from} at the first start`
+}
+
+function shedText(shed: Shed): string {
+  const { policy, maxLag } = shed
+  const some = `all but the newest ${maxLag} unread records of a partition`
+  if (policy === 'drop-oldest') return `${policy}: sheds ${some}`
+  const kept =
+    policy === 'priority'
+      ? describeConditions(shed.keep)
+      : `${Number((shed.keep * 100).toPrecision(12))} %`
+  return `${policy}: of ${some} keeps ${kept}`
 }
 
 function sinks({ delivers }: Plan): readonly string[] {

@@ -4,6 +4,8 @@ import * as z from 'zod'
 import { avg, count, max, sum, tumbling } from '../pipeline/aggregates.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import { pipeline } from '../pipeline/pipeline.ts'
+import type { ShedOptions } from '../pipeline/shed.ts'
+import type { Infer } from '../schema/infer.ts'
 import type { Guarantee, Sink } from '../sinks/sink.ts'
 import type { Source } from '../sources/source.ts'
 
@@ -163,9 +165,20 @@ const keyless = pipeline('keyless', (p) => {
     .to(sink('sqlite', 'load', 'idempotent'))
 })
 
+const shedding = pipeline('shedding', (p) => {
+  const stream = (name: string, shed: ShedOptions<Infer<typeof Action>>, more = {}): void => {
+    p.stream(name, { schema: Action, shed, ...more }).to(p.topic(`${name}-out`))
+  }
+  stream('newest', { policy: 'drop-oldest', maxLag: 100_000 })
+  stream('some', { policy: 'sample', maxLag: 5_000, keep: 0.07 }, { start: 'latest' })
+  const keep = { event_type: ['order', 'refund'], 'properties.duration': { gte: 5 } }
+  stream('best', { policy: 'priority', maxLag: 1, keep })
+})
+
 export const pipelines: Readonly<Record<string, PipelineDefinition>> = {
   minimal,
   demo,
   cuts,
   keyless,
+  shedding,
 }

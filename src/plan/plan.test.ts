@@ -4,6 +4,7 @@ import { count, tumbling } from '../pipeline/aggregates.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { PipelineBuilder, PipelineOptions } from '../pipeline/pipeline.ts'
 import { pipeline } from '../pipeline/pipeline.ts'
+import type { Sink } from '../sinks/sink.ts'
 import type { Source } from '../sources/source.ts'
 import { explain, mergePlans, planOf } from './index.ts'
 import { pipelines } from './pipelines.fixture.ts'
@@ -58,6 +59,12 @@ test('the hash changes with a function, an option, a schema, a limit; not with a
     define('p', (p) =>
       p.stream('s', { schema: Row, key: 'id', idle: '1s' }).filter((row) => row.n > 1),
     ),
+    ...[2, 3].map((maxLag) =>
+      define('p', (p) => {
+        const shed = { policy: 'drop-oldest', maxLag } as const
+        p.stream('s', { schema: Row, key: 'id', shed }).filter((row) => row.n > 1)
+      }),
+    ),
     define('p', (p) => {
       const schema = Type.Object({ ...Row.properties, more: Type.Optional(Type.String()) })
       p.stream('s', { schema, key: 'id' }).filter((row) => row.n > 1)
@@ -85,6 +92,28 @@ test('a topic that is written may be read in the same pipeline', () => {
     }),
   )
   expect(plan.topics.filter(({ name }) => name === 's')).toMatchObject([{ role: 'stream' }])
+})
+
+test('a stream that no stage reads can shed nothing: a sink on it reads the topic itself', () => {
+  const shed = { policy: 'drop-oldest', maxLag: 10 } as const
+  const to: Sink = { kind: 'memory', target: 'm', guarantee: 'idempotent', describe: 'memory' }
+  const build = (p: PipelineBuilder): void => p.stream('s', { schema: Row, shed }).to(to)
+  expect(() => planOf(define('p', build))).toThrow(expect.objectContaining({ code: 'MR3022' }))
+  expect(() => planOf(define('p', build))).toThrow(/Stream s has the option shed/)
+  const works = (p: PipelineBuilder): void => {
+    const rows = p.stream('s', { schema: Row, shed })
+    rows.to(to)
+    rows.where({ n: 1 }).to(p.topic('ones'))
+  }
+  expect(planOf(define('p', works)).stages[0]?.inputs).toMatchObject([{ shed }, {}])
+})
+
+test('pipelines that share a topic shed each for itself', () => {
+  const reads = (name: string, more: object): PipelineDefinition =>
+    define(name, (p) => p.stream('shared', { schema: Row, ...more }).filter(() => true))
+  const shed = { policy: 'sample', maxLag: 10, keep: 0.5 }
+  const { plans } = mergePlans([planOf(reads('a', { shed })), planOf(reads('b', {}))])
+  expect(plans.map(({ stages }) => stages[0]?.inputs[0]?.shed)).toEqual([shed, undefined])
 })
 
 test('topics that would share a name are refused', () => {

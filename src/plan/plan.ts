@@ -8,6 +8,7 @@
  */
 import type { TopicKind } from '../log/log.ts'
 import type { Mode } from '../pipeline/definition.ts'
+import type { Shed } from '../pipeline/shed.ts'
 import type { Guarantee, Hold } from '../sinks/sink.ts'
 import type { Replay, Start } from '../sources/source.ts'
 
@@ -55,6 +56,8 @@ export interface StageInput {
   /** Repartition: number of upstream tasks, whose watermarks are merged. Others: 0. */
   readonly upstreams: number
   readonly start: Start
+  /** Streams alone: what is left out of a partition that its task is far behind in. */
+  readonly shed?: Shed
 }
 
 export interface StageOutput {

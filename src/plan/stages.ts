@@ -3,6 +3,7 @@
  * or a lookup needs, and before an enrich that needs another key, or another number of partitions, than the rows come in.
  */
 import { assert, must } from '../core/assert.ts'
+import { MillraceError } from '../errors.ts'
 import type { Node, OperatorNode, PipelineDefinition, Selector } from '../pipeline/definition.ts'
 import type { StageInput, StageOutput, StorePlan } from './plan.ts'
 
@@ -46,7 +47,13 @@ class Cutter {
 
   stages(): readonly StageDraft[] {
     for (const node of this.#definition.nodes) this.#visit(node)
-    return this.#stages.filter(({ nodes, outputs }) => nodes.length > 0 || outputs.length > 0)
+    return this.#stages.filter(({ nodes, outputs, inputs }) => {
+      if (nodes.length > 0 || outputs.length > 0) return true
+      const shedding = inputs.find(({ shed }) => shed !== undefined)
+      if (shedding === undefined) return false
+      const what = `Stream ${shedding.topic} has the option shed, and no stage of the pipeline reads it.`
+      throw new MillraceError('MR3022', what)
+    })
   }
 
   #visit(node: Node): void {
@@ -80,9 +87,16 @@ class Cutter {
   }
 
   #streamFlow(node: NodeOf<'stream'>): Flow {
-    const { topic, partitions, start, key } = node
+    const { topic, partitions, start, key, shed } = node
     const stage = this.#stage(topic, partitions)
-    stage.inputs.push({ topic, role: 'stream', node: node.id, upstreams: 0, start })
+    stage.inputs.push({
+      topic,
+      role: 'stream',
+      node: node.id,
+      upstreams: 0,
+      start,
+      ...(shed === undefined ? {} : { shed }),
+    })
     const id = key === undefined ? -1 : node.id
     return { stage, key: id, keyPath: pathOf(key), partitionedBy: id }
   }

@@ -76,6 +76,17 @@ export class BlockQueue {
     this.#head++
   }
 
+  /** Whether the record at `offset` of a place, or one behind it, is queued. */
+  reaches(topic: string, partition: number, offset: number): boolean {
+    return this.#blocks.some(
+      (block, i) =>
+        i >= this.#head &&
+        block.topic === topic &&
+        block.partition === partition &&
+        block.nextOffset > offset,
+    )
+  }
+
   /** Forgets what is queued of a partition. */
   drop(partition: number): void {
     this.#blocks = this.#blocks.slice(this.#head).filter((block) => block.partition !== partition)

@@ -73,7 +73,12 @@ export class JsonRows implements RowReader {
     this.#narrowed.clear()
   }
 
-  read(view: BlockView, i: number, place: RowPlace): MillraceError | undefined {
+  read(
+    view: BlockView,
+    i: number,
+    place: RowPlace,
+    wanted?: (value: unknown) => boolean,
+  ): MillraceError | undefined {
     if (view.bytes !== this.#bytes) this.#enter(view)
     const start = view.valueStarts[i]!
     const end = start < 0 ? start : start + view.valueLengths[i]!
@@ -92,6 +97,7 @@ export class JsonRows implements RowReader {
     const keyEnd = keyStart < 0 ? keyStart : keyStart + view.keyLengths[i]!
     const badKey = this.#checkKey(view, keyStart, keyEnd)
     if (badKey !== undefined) return badKey
+    if (wanted?.(value) === false) return undefined
     const row = this.count
     if (row === this.#capacity) this.#grow()
     const columns = this.#columns

@@ -24,7 +24,12 @@ export interface RowReader {
   /** Rows read since `start()`. */
   readonly count: number
   start(): void
-  /** Record `i` of a block becomes a row; else the reason why not. */
-  read(view: BlockView, i: number, place: RowPlace): MillraceError | undefined
+  /** Record `i` of a block becomes a row; else the reason why not. One whose value is not `wanted` becomes none. */
+  read(
+    view: BlockView,
+    i: number,
+    place: RowPlace,
+    wanted?: (value: unknown) => boolean,
+  ): MillraceError | undefined
   batch(): RowBatch
 }

@@ -22,6 +22,7 @@ import type { RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
 import { shapeAt } from './shape.ts'
+import { Shedding } from './shedding.ts'
 import { placeName } from './stage-fates.ts'
 import type { StageFates } from './stage-fates.ts'
 import type { Task } from './task.ts'
@@ -34,6 +35,7 @@ interface InputState extends ReplayInput {
   /** Watermark bound and bound on the future; streams only. */
   readonly boundMs: number
   readonly futureMs: number
+  readonly shedding: Shedding | undefined
 }
 
 export class StageInputs {
@@ -152,7 +154,7 @@ export class StageInputs {
 
   #inputState(index: number): InputState {
     const { plan, stage, definition } = this.#options
-    const { topic, role, node } = must(stage.inputs[index], 'an input of the plan')
+    const { topic, role, node, shed } = must(stage.inputs[index], 'an input of the plan')
     const source = definition.nodes[node]
     const rules = source?.kind === 'stream' || source?.kind === 'table' ? source : undefined
     // Of a projected topic some fields are missing because nobody reads them.
@@ -170,6 +172,7 @@ export class StageInputs {
       target: this.#targetOf(role, node),
       boundMs: rules?.boundMs ?? 0,
       futureMs: rules?.futureMs ?? Infinity,
+      shedding: shed === undefined ? undefined : new Shedding(shed),
     }
   }
 
@@ -199,9 +202,11 @@ export class StageInputs {
     }
     const { careful, mark } = this.#options
     const { view } = content
+    const surplusTo = this.#surplusTo(input, task.partition)
+    const left = input.shedding?.unread === true && this.#leaveOut(input, task, surplusTo)
     if (block.nextOffset <= task.positions[input.index]!) {
       block.row = view.count
-      return 0
+      return left ? 1 : 0
     }
     // A block may begin before the position: the position stands inside it.
     const done = task.positions[input.index]! - block.baseOffset
@@ -211,7 +216,10 @@ export class StageInputs {
     const place = placeName(task.id, input.role === 'replay')
     this.#last = recordName(place, block.baseOffset + from)
     mark?.(place, careful === true ? block.baseOffset + from : undefined)
-    for (let i = from; i < to; i++) this.#record(input, task, view, i, block.baseOffset + i)
+    for (let i = from; i < to; i++) {
+      const offset = block.baseOffset + i
+      this.#record(input, task, view, i, offset, offset < surplusTo)
+    }
     block.row = to
     task.counters.read += to - from
     task.positions[input.index] = to === view.count ? block.nextOffset : block.baseOffset + to
@@ -219,7 +227,34 @@ export class StageInputs {
     return Math.max(1, to - from)
   }
 
-  #record(input: InputState, task: Task, view: BlockView, i: number, offset: number): void {
+  /** Records of a stream below this offset are more than a task that sheds would have to read. */
+  #surplusTo({ topic, shedding }: InputState, partition: number): number {
+    if (shedding === undefined) return -Infinity
+    return this.#reader.end(topic, partition) - shedding.maxLag
+  }
+
+  /** The task goes on at this offset, and what lies between is shed, read or not. False where it is there already. */
+  #leaveOut({ topic, index }: InputState, task: Task, offset: number): boolean {
+    const { partition, counters } = task
+    const between = offset - task.positions[index]!
+    if (between <= 0) return false
+    counters.read += between
+    counters.shed += between
+    task.positions[index] = offset
+    task.moved = true
+    if (!this.#queue.reaches(topic, partition, offset))
+      this.#reader.seek({ topic, partition, offset })
+    return true
+  }
+
+  #record(
+    input: InputState,
+    task: Task,
+    view: BlockView,
+    i: number,
+    offset: number,
+    surplus: boolean,
+  ): void {
     const { role } = input
     const place = this.#place
     place.task = task.partition
@@ -234,13 +269,31 @@ export class StageInputs {
       this.#blamed(input, task, offset) ??
       (role === 'replay'
         ? this.#replay(input, task, replayed, { offset, timestamp, appendTime: view.appendTime })
-        : (outOfBounds(input, timestamp, view.appendTime) ?? input.rows.read(view, i, place)))
-    if (refused !== undefined) {
+        : (outOfBounds(input, timestamp, view.appendTime) ?? this.#read(input, view, i, surplus)))
+    if (refused === 'unwanted') task.counters.shed++
+    else if (refused !== undefined) {
       const raw = view.value(i) ?? new Uint8Array(0)
       const { watermark } = place
       const record = { offset, timestamp, watermark, key: keyIn(view, i, role), raw }
       this.#fates.unreadable(task, input.index, refused, record, replayed)
-    } else if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
+      return
+    }
+    // Also past a record that is shed: whether another one is late does not depend on what became of its neighbours.
+    if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
+  }
+
+  #read(
+    { rows, shedding }: InputState,
+    view: BlockView,
+    i: number,
+    surplus: boolean,
+  ): MillraceError | 'unwanted' | undefined {
+    const place = this.#place
+    if (!surplus || shedding === undefined) return rows.read(view, i, place)
+    if (!shedding.inSample(place.task, place.offset)) return 'unwanted'
+    const { count } = rows
+    const refused = rows.read(view, i, place, shedding.wanted)
+    return refused ?? (rows.count === count ? 'unwanted' : undefined)
   }
 
   #replay(

@@ -1,7 +1,7 @@
 import type { Condition } from '../../pipeline/definition.ts'
 import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
-import { RowList } from '../rows.ts'
+import { fieldGetter, RowList } from '../rows.ts'
 import type { Fanout, Operator } from './operator.ts'
 
 /** Keeps rows for which all conditions hold. Strings compare by UTF-16 code units, as JavaScript does. */
@@ -37,6 +37,15 @@ export class Where implements Operator {
     }
     this.#next.process(batch, kept)
   }
+}
+
+/** Whether all conditions hold for a row that is in no batch. */
+export function allHold(conditions: readonly Condition[]): (value: unknown) => boolean {
+  const tests = conditions.map((condition) => ({
+    get: fieldGetter(condition.path),
+    test: tester(condition),
+  }))
+  return (value) => tests.every(({ get, test }) => test(get(value)))
 }
 
 type Scalar = string | number | boolean | null
