@@ -3,6 +3,7 @@ import { namedEngine } from './named-engine.ts'
 import { namedExhaustive } from './named-exhaustive.ts'
 import { namedHandoff } from './named-handoff.ts'
 import { namedLog } from './named-log.ts'
+import { namedShedding } from './named-shedding.ts'
 
 /** Each must be noticed by its gate within 20 seconds. */
 export const named: readonly NamedMutant[] = [
@@ -10,4 +11,5 @@ export const named: readonly NamedMutant[] = [
   ...namedHandoff,
   ...namedExhaustive,
   ...namedEngine,
+  ...namedShedding,
 ]
