@@ -14,8 +14,17 @@ const counters = {
   emitted: 0,
 }
 
-function task(id: string, status: TaskStatus, message?: string): TaskReport {
-  const report = { id, status, counters, lag: 0, watermark: undefined, stateKeys: 0, stateBytes: 0 }
+function task(id: string, status: TaskStatus, message?: string, shed = 0): TaskReport {
+  const told = { ...counters, read: shed, shed }
+  const report = {
+    id,
+    status,
+    counters: told,
+    lag: 0,
+    watermark: undefined,
+    stateKeys: 0,
+    stateBytes: 0,
+  }
   return message === undefined ? report : { ...report, error: { code: 'MR5007', message } }
 }
 
@@ -67,6 +76,24 @@ describe('the watch', () => {
     ])
     facts.tasks = [task('p/hook/0', 'running')]
     expect(await look()).toEqual(['info Task p/hook/0 goes on.'])
+  })
+
+  it('writes down when a task begins to shed, and when it no longer does', async () => {
+    const { facts, look } = watched()
+    const told = async (shed: number): Promise<string[]> => {
+      facts.tasks = [task('p/main/0', 'running', undefined, shed), task('p/main/1', 'running')]
+      return look()
+    }
+    // What was shed before this process began is no news.
+    expect(await told(7)).toEqual([])
+    const sheds = 'warn Task p/main/0 sheds records: it is further behind than its stream allows.'
+    expect(await told(8)).toEqual([sheds])
+    expect(await told(500)).toEqual([])
+    expect(await told(500)).toEqual(['info Task p/main/0 goes on.'])
+    // Its worker starts over, and has not read its counters yet.
+    expect(await told(0)).toEqual([])
+    expect(await told(500)).toEqual([])
+    expect(await told(501)).toEqual([sheds])
   })
 
   it('writes few lines where everything stops at once', async () => {

@@ -19,6 +19,8 @@ export class Watch {
   readonly #options: WatchOptions
   /** What is wrong, by who: as it was written down. */
   #known = new Map<string, string>()
+  /** Records shed, by task, at the look before. */
+  readonly #shed = new Map<string, number>()
   #cancel = (): void => {}
   #stopped = false
 
@@ -40,7 +42,12 @@ export class Watch {
 
   async look(): Promise<void> {
     const { logger, workers, tasks } = this.#options
-    const now = troubles(workers(), await tasks())
+    const reports = await tasks()
+    const now = troubles(workers(), reports, this.#shed)
+    for (const { id, counters } of reports) {
+      // A task that starts over has not read anything, until it has read its counters.
+      if (counters.read > 0) this.#shed.set(id, counters.shed)
+    }
     if (this.#stopped) return
     const begun = [...now].filter(([who, what]) => this.#known.get(who) !== what)
     const over = [...this.#known.keys()].filter((who) => !now.has(who))
@@ -55,13 +62,16 @@ export class Watch {
 function troubles(
   workers: readonly WorkerStatus[],
   tasks: readonly TaskReport[],
+  shed: ReadonlyMap<string, number>,
 ): Map<string, string> {
   const found = new Map<string, string>()
   for (const { slot, state, phase } of workers) {
     if (state === 'running' && phase === 'disk full')
       found.set(`Worker ${slot}`, 'waits for space on the disk.')
   }
-  for (const { id, status, error } of tasks) {
+  for (const { id, status, error, counters } of tasks) {
+    if (status === 'running' && counters.shed > (shed.get(id) ?? Infinity))
+      found.set(`Task ${id}`, 'sheds records: it is further behind than its stream allows.')
     if (status === 'running' || status === 'finished' || status === 'paused') continue
     found.set(`Task ${id}`, `is ${status}: ${error?.message ?? 'no cause is known'}`)
   }

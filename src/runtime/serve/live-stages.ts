@@ -13,6 +13,7 @@ export interface StageNumbers {
   readonly read: number
   readonly lag: number
   readonly late: number
+  readonly shed: number
   readonly deadLettered: number
   readonly stateBytes: number
   /** Earliest watermark of its tasks, milliseconds. */
@@ -27,6 +28,7 @@ export interface Totals {
   readonly deliveredPerSecond: number
   readonly lag: number
   readonly late: number
+  readonly shed: number
   readonly deadLettered: number
 }
 
@@ -68,6 +70,7 @@ export function stagesOf(
       read: sum(tasks, (task) => task.counters.read),
       lag: sum(tasks, (task) => task.lag),
       late: sum(tasks, (task) => task.counters.late),
+      shed: sum(tasks, (task) => task.counters.shed),
       deadLettered: sum(tasks, (task) => task.counters.deadLettered),
       stateBytes: sum(tasks, (task) => task.stateBytes),
       watermark: watermarks.length === 0 ? undefined : Math.min(...watermarks),
@@ -86,6 +89,7 @@ export function totalsOf(stages: readonly StageNumbers[]): Totals {
     deliveredPerSecond: rate(of('sink')),
     lag: sum(stages, ({ lag }) => lag),
     late: sum(stages, ({ late }) => late),
+    shed: sum(stages, ({ shed }) => shed),
     deadLettered: sum(stages, ({ deadLettered }) => deadLettered),
   }
 }

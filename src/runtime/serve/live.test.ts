@@ -243,7 +243,10 @@ describe('the live page', () => {
     const now = [
       report('ingest/e/0', 300),
       report('p/main/0', 0, { status: 'failed' }),
-      report('p/main/1', 90, { watermark: 7 }),
+      report('p/main/1', 90, {
+        watermark: 7,
+        counters: { ...before[2]!.counters, read: 90, shed: 20 },
+      }),
       report('p/out/0', 12, { delivery, status: 'retrying' }),
     ]
     const stages = stagesOf(now, before, 2)
@@ -258,6 +261,7 @@ describe('the live page', () => {
       processedPerSecond: 10,
       deliveredPerSecond: 1,
       lag: 4,
+      shed: 20,
     })
     expect(stagesOf(now, [], 0).every(({ perSecond }) => perSecond === 0)).toBe(true)
   })

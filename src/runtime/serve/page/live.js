@@ -85,6 +85,7 @@ function showTotals(totals) {
     ['rows delivered per second', count(totals.deliveredPerSecond), ''],
     ['records behind', count(totals.lag), ''],
     ['late', count(totals.late), totals.late > 0 ? 'warn' : ''],
+    ...(totals.shed > 0 ? [['shed', count(totals.shed), 'warn']] : []),
     ['dead letters', count(totals.deadLettered), totals.deadLettered > 0 ? 'bad' : ''],
   ]
   byId('tiles').replaceChildren(
