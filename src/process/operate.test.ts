@@ -163,6 +163,28 @@ describe('operating a stage', () => {
     expect(marks.indexOf('call 3')).toBe(marks.indexOf('p/events/0 2') + 1)
   })
 
+  test('in careful mode no record is blamed for what is made of a window that closes behind it', async () => {
+    let last = ''
+    const seen: string[] = []
+    const definition = pipeline('p', { partitions: 1 }, (p) => {
+      p.stream('events', { schema: Event, key: 'id', bound: '0ms', idle: '1d', future: '1d' })
+        .window(tumbling('1s'))
+        .aggregate('counts', { n: count() })
+        .map(({ n }) => {
+          seen.push(`${n} ${last}`)
+          return { n }
+        })
+        .to(p.topic('out'))
+    })
+    const at0 = (n: number, time: number) => ({ ...row('k0', n, base + time), partition: 0 })
+    const { out } = await ran(definition, [at0(1, 0), at0(2, 5_000)], {
+      careful: true,
+      mark: (task, offset) => void (last = `${task} ${offset}`),
+    })
+    expect(out).toEqual([{ n: 1 }])
+    expect(seen).toEqual(['1 p/events/0 undefined'])
+  })
+
   test('where a stage begins at the latest record, a crash before the first record does not move the beginning', async () => {
     const definition = pipeline('p', { partitions: 1 }, (p) => {
       p.stream('events', { schema: Event, key: 'id', start: 'latest' })

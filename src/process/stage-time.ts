@@ -17,6 +17,9 @@ export interface StageTimeOptions {
   readonly stage: StagePlan
   readonly definition: PipelineDefinition
   readonly board?: WatermarkBoard
+  /** See ProcessRunnerOptions. */
+  readonly careful?: boolean
+  readonly mark?: (task: string | undefined, offset: number | undefined) => void
 }
 
 /** What is known of a task's partition without being state. */
@@ -39,6 +42,7 @@ const controlBytes = 64
 const mostControls = 8 * limits.partitions
 
 export class StageTime {
+  readonly #options: StageTimeOptions
   readonly #env: Env
   readonly #tasks: readonly Task[]
   readonly #built: BuiltStage
@@ -57,6 +61,7 @@ export class StageTime {
   lastClosing: Task | undefined
 
   constructor(options: StageTimeOptions, tasks: readonly Task[], built: BuiltStage) {
+    this.#options = options
     this.#env = options.env
     this.#tasks = tasks
     this.#built = built
@@ -223,6 +228,8 @@ export class StageTime {
 
   #advanceTask(task: Task, budget: { rows: number }): void {
     this.lastClosing = task
+    // The record read last has had its turn, and is not to blame for what is made of windows.
+    if (this.#options.careful === true) this.#options.mark?.(task.id, undefined)
     const to = task.time.merged()
     const { cursor } = task.time
     // By name: a pipeline that changed meanwhile may have others, and in another order.
