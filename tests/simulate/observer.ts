@@ -6,6 +6,7 @@ import { BlockView } from '../../src/log/block.ts'
 import type { Block, Log, Reader } from '../../src/log/log.ts'
 import type { TaskReport } from '../../src/process/runner.ts'
 import type { SimulatedEngine } from '../../src/testing/index.ts'
+import { letGoOn } from './hand.ts'
 import { violation } from './violation.ts'
 
 export interface SeenBlock {
@@ -38,8 +39,14 @@ export class TopicWalk {
   readonly #next = new Map<string, number>()
   readonly #arena = new Arena(1 << 20)
   readonly #view = new BlockView()
+  readonly #mayGo: (topic: string) => boolean
   #reader: Reader | undefined
   #log: Log | undefined
+
+  /** `mayGo`: retention may take records of a topic. Default: only what one stage hands to the next is kept for less time than a run takes. */
+  constructor(mayGo = (topic: string): boolean => topic.endsWith('.repartition')) {
+    this.#mayGo = mayGo
+  }
 
   /** Reads what there is. Returns how many blocks that was. */
   async read(log: Log): Promise<number> {
@@ -84,11 +91,9 @@ export class TopicWalk {
     }
   }
 
-  /** Only what one stage hands to the next is kept for less time than a run takes. */
   #gone(reader: Reader, from: { topic: string; partition: number; earliest: number }): void {
     const { topic, partition, earliest } = from
-    if (!topic.endsWith('.repartition'))
-      throw violation('I1', `${topic}/${partition} begins at ${earliest}`)
+    if (!this.#mayGo(topic)) throw violation('I1', `${topic}/${partition} begins at ${earliest}`)
     this.begins.set(`${topic}/${partition}`, earliest)
     this.#next.set(`${topic}/${partition}`, earliest)
     reader.seek({ topic, partition, offset: earliest })
@@ -138,7 +143,9 @@ export class Observer {
       const { log } = engine
       const tasks = engine.report()
       this.error ??= outOfBounds(tasks)
-      for (const { id, error } of tasks) if (error?.code === 'MR4018') engine.resume(id)
+      const standing = engine.supervisor?.steering.paused ?? []
+      for (const { id, error } of tasks)
+        if (error?.code === 'MR4018' && !standing.includes(id)) letGoOn(engine, id)
       // What comes after he stopped, the one who reads everything need not see.
       if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.

@@ -6,6 +6,7 @@ import { MillraceError, pipeline } from '../../src/index.ts'
 import { memory } from '../../src/sources/memory.ts'
 import type { Source } from '../../src/sources/source.ts'
 import { SeededRandom, SimulatedEngine, Simulation } from '../../src/testing/index.ts'
+import { letGoOn, letStand } from './hand.ts'
 import { TopicWalk } from './observer.ts'
 import { violation, Violation } from './violation.ts'
 
@@ -81,8 +82,8 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
     while (operated) {
       await env.timers.sleep(random.int(200))
       for (const { id, status } of engine.report()) {
-        if (status === 'failed' || status === 'paused') engine.resume(id)
-        else if (random.chance(0.1)) engine.pause(id)
+        if (status === 'failed' || status === 'paused') letGoOn(engine, id)
+        else if (random.chance(0.1)) letStand(engine, id)
       }
     }
   }
@@ -120,7 +121,7 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
     await drive(isOver)
     operated = false
     await pass(500)
-    for (const { id } of engine.report()) engine.resume(id)
+    for (const { id } of engine.report()) letGoOn(engine, id)
     if (engine.state !== 'running')
       throw violation('I7', `the engine is ${engine.state}: ${String(engine.error)}`)
     const all = (topic: string): readonly { readonly text: string }[][] =>

@@ -5,9 +5,10 @@ import type { Records, SeenRecord } from '../observer.ts'
 import { inTopic, sameList, sameSet } from '../seen.ts'
 import { violation } from '../violation.ts'
 import { timeOf } from './events.ts'
-import { burstAt, isUnliked } from './pipeline.ts'
+import { burstAt, isUnliked, listRows } from './pipeline.ts'
 import type { StraysConfig, StraySinks, Tested } from './pipeline.ts'
 import type { StrayLedger } from './sender.ts'
+import { shortGroup } from './short.ts'
 
 export interface StraysFinal {
   readonly records: Records
@@ -334,6 +335,8 @@ function checkSinks(
     sinks.picky.rows.map(({ id }) => String(id)),
     picky,
   )
+  if (sinks.asked.most > listRows)
+    throw violation('I10', `${sinks.asked.most} records came to the list at once`)
   const listed = new Set<string>()
   for (const [partition, list] of inTopic(records, 'strays.odd').entries())
     for (const { offset, text } of list) {
@@ -361,14 +364,14 @@ function checkCounters(
     if (operator !== 'output') sum.again += letters - 1
   }
   for (const [group, list] of positions) {
-    const sum = sumOf(group, list)
+    const sum = sumOf(group, list, group === shortGroup)
     if (group === 'ingest/strays') {
       const have = [sum.processed, sum.deadLettered, sum.skipped]
       const want = [accepted.length, lettered.length, refused.length]
       sameList('I11', group, have.map(String), want.map(String))
       continue
     }
-    if (group.endsWith('.replay')) continue
+    if (group.endsWith('.replay') || group === shortGroup) continue
     const replayed = positions.get(`${group}.replay`) ?? []
     const counted = sum.deadLettered + sumOf(group, replayed).deadLettered
     const { origins, again } = failed.get(group) ?? { origins: new Set(), again: 0 }

@@ -22,6 +22,7 @@ import { Chaos } from '../chaos.ts'
 import { positionsOf } from '../check.ts'
 import { draw } from '../config.ts'
 import type { Config } from '../config.ts'
+import { letGoOn, letStand } from '../hand.ts'
 import { TopicWalk } from '../observer.ts'
 import { noTally } from '../tally.ts'
 import type { Tally } from '../tally.ts'
@@ -30,6 +31,7 @@ import { checkStrays } from './check.ts'
 import { drawStrays, strayPipelines, straySinks } from './pipeline.ts'
 import type { StraysConfig, StraySinks } from './pipeline.ts'
 import { Sender } from './sender.ts'
+import { checkShort, feed, shortGroup, shortPipeline } from './short.ts'
 import type { StrayLedger } from './sender.ts'
 
 export interface StraysResult {
@@ -63,6 +65,7 @@ class Run {
   readonly #chaos: Chaos
   readonly #sleep: (ms: number) => Promise<void>
   readonly #ledger: StrayLedger = { accepted: [], refused: [], lettered: [] }
+  readonly #short = shortPipeline()
   #steering = true
   #asked: unknown
 
@@ -76,16 +79,23 @@ class Run {
     this.simulation = simulation
     const env = simulation.env('outside', simulation.disk('elsewhere'))
     this.#sleep = (ms) => env.timers.sleep(ms)
-    this.#sinks = straySinks(simulation.random('sinks'))
-    const pipelines = strayPipelines(this.#strays, this.#sinks, simulation.random('functions'))
+    this.#sinks = straySinks(simulation.random('sinks'), () => !this.#steering)
+    const pipelines = [
+      ...strayPipelines(this.#strays, this.#sinks, simulation.random('functions')),
+      this.#short.pipeline,
+    ]
     this.#plans = pipelines.map((each: PipelineDefinition) => planOf(each))
-    const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
-      this.#config
+    const { checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } = this.#config
     this.#engine = new SimulatedEngine({
       simulation,
       pipelines,
       workers,
-      log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
+      log: {
+        segmentBytes: 16_384,
+        checkpointBytes,
+        reserve: { low: 0, high: 0 },
+        retentionCheckMs: 300,
+      },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
     })
@@ -108,14 +118,16 @@ class Run {
       (id) => new Sender(id, simulation, this.#engine, this.#strays, this.#ledger),
     )
     const sent = senders.map((sender) => sender.run(10, () => crashing))
+    const feeder = simulation.env('feeder', simulation.disk('elsewhere'))
+    const fed = feed(this.#engine, feeder, simulation.random('feeder'), () => crashing)
     void this.#operate()
     // Pauses are hours.
-    await this.#drive('senders and crashes', Promise.all([chaos, ...sent]), 400 * 3_600_000)
+    await this.#drive('senders and crashes', Promise.all([chaos, fed, ...sent]), 400 * 3_600_000)
     this.#chaos.end()
     if (this.#engine.state === 'down') this.#engine.start()
     this.#steering = false
     await this.#drive('catching up', this.#settled(), 600_000)
-    const walk = new TopicWalk()
+    const walk = new TopicWalk((topic) => topic === 'short')
     let positions: ReadonlyMap<string, readonly Position[]> = new Map()
     const read = async (): Promise<void> => {
       const log = this.#engine.log!
@@ -133,6 +145,7 @@ class Run {
       ledger: this.#ledger,
       sinks: this.#sinks,
     })
+    checkShort(this.#short, await fed, positions.get(shortGroup) ?? [])
     this.tally.events = this.#ledger.accepted.length
     this.tally.torn = this.#engine.counts.torn
     this.tally.snapshots = this.#engine.counts.snapshots
@@ -160,19 +173,22 @@ class Run {
     await task
   }
 
-  /** An operator pauses tasks, and has dead letters go back or be forgotten. */
+  /** An operator pauses tasks, has those go on that stand, and dead letters go back or be forgotten. */
   async #operate(): Promise<void> {
     const random = this.#random
     while (this.#steering) {
       await this.#sleep(random.int(500))
-      if (random.chance(0.3)) {
-        const tasks = this.#engine.report().map(({ id }) => id)
-        const task = tasks[random.int(Math.max(1, tasks.length))]
-        if (task === undefined) continue
-        this.#engine.pause(task)
-        this.tally.paused++
-        await this.#sleep(random.int(100))
-        this.#engine.resume(task)
+      const luck = random.int(3)
+      const tasks = this.#engine.report()
+      if (luck === 0 && tasks.length > 0) {
+        const short = random.chance(0.3)
+        const id = short ? `${shortGroup}/0` : tasks[random.int(tasks.length)]!.id
+        if (letStand(this.#engine, id)) this.tally.paused++
+        await this.#sleep(random.int(short ? 1_500 : 100))
+        letGoOn(this.#engine, id)
+      } else if (luck === 1) {
+        for (const { id, status } of tasks)
+          if (status === 'behind-retention' || status === 'failed') letGoOn(this.#engine, id)
       } else this.#resolve(this.#plans[random.int(this.#plans.length)]!)
     }
   }
@@ -208,7 +224,7 @@ class Run {
       await this.#sleep(50)
       const tasks = this.#engine.report()
       const idle = tasks.every(({ id, lag, status }) => {
-        if (status === 'paused') this.#engine.resume(id)
+        if (status !== 'running') letGoOn(this.#engine, id)
         return status === 'running' && (lag === 0 || id.startsWith('ingest/'))
       })
       if (this.#engine.state !== 'running' || tasks.length === 0 || !idle) quiet = 0

@@ -1,5 +1,5 @@
 /** Pipelines whose functions and sinks fail in every way there is, over events of which little is known. */
-import { count, pipeline, sum, tumbling } from '../../../src/index.ts'
+import { count, MillraceError, pipeline, sum, tumbling } from '../../../src/index.ts'
 import type { PipelineDefinition } from '../../../src/index.ts'
 import type { Stream } from '../../../src/pipeline/stream.ts'
 import { memory } from '../../../src/sinks/index.ts'
@@ -72,12 +72,16 @@ export interface StraySinks {
   /** By id, what the other one took of the rows of `odd`. */
   readonly taken: Map<string, SinkRecord>
   readonly list: Sink
+  /** The most records of one delivery to it. */
+  readonly asked: { most: number }
 }
 
 const refusedBySink = 3
 const nowAndThen = 10
+/** What the list takes at once. */
+export const listRows = 7
 
-export function straySinks(random: SeededRandom): StraySinks {
+export function straySinks(random: SeededRandom, calm: () => boolean): StraySinks {
   const picky = memory({
     name: 'picky',
     refuse: ({ value }) => {
@@ -87,15 +91,19 @@ export function straySinks(random: SeededRandom): StraySinks {
     },
   })
   const taken = new Map<string, SinkRecord>()
+  const asked = { most: 0 }
   const list: Sink = {
     kind: 'list',
     target: 'list',
     guarantee: 'at-least-once',
     describe: 'a list',
-    batch: { rows: 7, bytes: 1 << 20 },
+    batch: { rows: listRows, bytes: 1 << 20 },
     open: () =>
       Promise.resolve({
         deliver: ({ records }) => {
+          if (!calm() && random.chance(0.03))
+            throw new MillraceError('MR5004', 'Somebody must look at the list.')
+          asked.most = Math.max(asked.most, records.length)
           const rejected = records.flatMap((record, index) => {
             const id = String(record.value?.['id'])
             if (isUnliked(id)) return [{ index, code: 'MR5006', message: 'It ends with a 7.' }]
@@ -107,7 +115,7 @@ export function straySinks(random: SeededRandom): StraySinks {
         close: () => Promise.resolve(),
       }),
   }
-  return { picky, taken, list }
+  return { picky, taken, list, asked }
 }
 
 export const isUnliked = (id: string): boolean => id.endsWith('7')
