@@ -34,9 +34,10 @@ function watched() {
     (level: string) =>
     (_fields: object, message: string): void =>
       void lines.push(`${level} ${message}`)
-  const facts = { tasks: [] as TaskReport[], phase: 'idle' }
+  const facts = { tasks: [] as TaskReport[], phase: 'idle', now: 0 }
+  const clock = { now: () => facts.now, monotonic: () => facts.now }
   const watch = new Watch({
-    env: realEnv(),
+    env: { ...realEnv(), clock },
     logger: { debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') },
     workers: () => [
       {
@@ -81,6 +82,7 @@ describe('the watch', () => {
   it('writes down when a task begins to shed, and when it no longer does', async () => {
     const { facts, look } = watched()
     const told = async (shed: number): Promise<string[]> => {
+      facts.now += 30_000
       facts.tasks = [task('p/main/0', 'running', undefined, shed), task('p/main/1', 'running')]
       return look()
     }
@@ -88,6 +90,9 @@ describe('the watch', () => {
     expect(await told(7)).toEqual([])
     const sheds = 'warn Task p/main/0 sheds records: it is further behind than its stream allows.'
     expect(await told(8)).toEqual([sheds])
+    // Now and then is one trouble.
+    expect(await told(8)).toEqual([])
+    expect(await told(500)).toEqual([])
     expect(await told(500)).toEqual([])
     expect(await told(500)).toEqual(['info Task p/main/0 goes on.'])
     // Its worker starts over, and has not read its counters yet.
