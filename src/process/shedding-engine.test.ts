@@ -127,7 +127,7 @@ test.each([1, 2, 3])(
       for (let body = 0; body < 25; body++) {
         // A task that stood for long has whole segments to leap over.
         if (body === 8) world.engine.pause('p/events/0')
-        if (body === 18) world.engine.resume('p/events/0')
+        if (body === 18) void world.engine.resume('p/events/0')
         await world.send(1 + random.int(body > 8 && body < 18 ? 200 : 30), random)
       }
       await world.finish()
