@@ -47,8 +47,8 @@ export interface StreamNode {
   readonly id: number
   readonly topic: string
   readonly schema: Schema
-  /** Path of the key; decides the partition. */
-  readonly key: Selector | undefined
+  /** Decides the partition. */
+  readonly key: { readonly path: string } | undefined
   /** Path of the event time (ISO 8601 string or epoch milliseconds); undefined = time of arrival. */
   readonly time: string | undefined
   readonly source: Source | undefined

@@ -152,7 +152,7 @@ function topicsOf(
 function inletTopic(node: StreamNode | TableNode): PlannedTopic {
   const { topic, kind, partitions, schema, key, time, retentionMs, retentionBytes } = node
   const { json, version } = schema
-  const keyPath = key !== undefined && 'path' in key ? { key: key.path } : {}
+  const keyPath = key === undefined ? {} : { key: key.path }
   const labels = {
     schemaVersion: version,
     ...keyPath,

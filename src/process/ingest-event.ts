@@ -1,7 +1,6 @@
 /** Judges one event: JSON, schema, key, time. What it finds stays on the reader until the next `read`. */
 import { partitionOf } from '../core/hash.ts'
 import { limits } from '../limits.ts'
-import type { Selector } from '../pipeline/definition.ts'
 import { parseEvent } from '../schema/json-gate.ts'
 import type { Schema } from '../schema/schema.ts'
 import type { Refusal } from './ingest-request.ts'
@@ -10,7 +9,7 @@ import { readTime } from './ingest-time.ts'
 /** What a stream or table node says about its events. */
 export interface EventRules {
   readonly schema: Schema
-  readonly key: Selector | undefined
+  readonly key: { readonly path: string } | undefined
   /** Path of the event time; undefined = time of arrival. */
   readonly time: string | undefined
   /** Event times later than the wall clock plus this are refused. */
@@ -28,6 +27,7 @@ export class EventReader {
 
   readonly #rules: EventRules
   readonly #getKey: Get | undefined
+  readonly #keyName: string
   readonly #getTime: Get | undefined
   readonly #keyScratch = new Uint8Array(limits.keyBytes)
   /** Events without a key go round the partitions. */
@@ -35,7 +35,8 @@ export class EventReader {
 
   constructor(rules: EventRules) {
     this.#rules = rules
-    this.#getKey = rules.key === undefined ? undefined : selector(rules.key)
+    this.#getKey = rules.key === undefined ? undefined : pathGetter(rules.key.path)
+    this.#keyName = `The key field ${rules.key?.path}`
     this.#getTime = rules.time === undefined ? undefined : pathGetter(rules.time)
   }
 
@@ -51,15 +52,10 @@ export class EventReader {
   }
 
   #check(event: unknown): Refusal | undefined {
-    try {
-      const problem = this.#rules.schema.check(event)
-      return problem === undefined
-        ? undefined
-        : { code: 'MR1021', what: `The schema says otherwise: ${sentence(problem)}` }
-    } catch (error) {
-      // The validator is the user's own; one that throws has not said yes.
-      return { code: 'MR1021', what: `The validator threw ${shown(error)}.` }
-    }
+    const problem = this.#rules.schema.check(event)
+    return problem === undefined
+      ? undefined
+      : { code: 'MR1021', what: `The schema says otherwise: ${sentence(problem)}` }
   }
 
   #readKey(event: unknown): Refusal | undefined {
@@ -68,23 +64,19 @@ export class EventReader {
       this.partition = this.#keyless++ % this.#rules.partitions
       return undefined
     }
-    let value: unknown
-    try {
-      value = this.#getKey(event)
-    } catch (error) {
-      return { code: 'MR1023', what: `The key function threw ${shown(error)}.` }
-    }
+    const value = this.#getKey(event)
+    const name = this.#keyName
     if (value === undefined || value === null)
-      return { code: 'MR1022', what: `${this.#keyName()} is missing.` }
+      return { code: 'MR1022', what: `${name} is missing.` }
     const text = keyText(value)
     if (text === undefined)
       return {
         code: 'MR1023',
-        what: `${this.#keyName()} is ${shown(value)}, which cannot be a key.`,
+        what: `${name} is ${shown(value)}, which cannot be a key.`,
       }
     const length = this.#encode(text)
     if (length < 0) {
-      return { code: 'MR1024', what: `${this.#keyName()} has more than ${limits.keyBytes} bytes.` }
+      return { code: 'MR1024', what: `${name} has more than ${limits.keyBytes} bytes.` }
     }
     this.key = this.#keyScratch.subarray(0, length)
     this.partition = partitionOf(this.key, this.#rules.partitions)
@@ -129,11 +121,6 @@ export class EventReader {
     }
     return length
   }
-
-  #keyName(): string {
-    const { key } = this.#rules
-    return key !== undefined && 'path' in key ? `The key field ${key.path}` : 'The key'
-  }
 }
 
 const encoder = new TextEncoder()
@@ -165,10 +152,6 @@ function keyPart(value: unknown): boolean {
   return value === null || (!Array.isArray(value) && keyText(value) !== undefined)
 }
 
-function selector(key: Selector): Get {
-  return 'path' in key ? pathGetter(key.path) : (key.fn as Get)
-}
-
 /** Reads own properties along a dotted path; undefined where it leads nowhere. */
 export function pathGetter(path: string): Get {
   const names = path.split('.')
@@ -187,18 +170,9 @@ function own(value: unknown, name: string): unknown {
 }
 
 /** A value in an error message: short, and on one line. */
-export function shown(value: unknown): string {
-  const text = value instanceof Error ? `${value.name}: ${value.message}` : jsonOf(value)
-  const line = text.replace(/\p{Cc}|\p{Surrogate}/gu, ' ')
+function shown(value: unknown): string {
+  const line = JSON.stringify(value).replace(/\p{Cc}|\p{Surrogate}/gu, ' ')
   return line.length > 80 ? `${line.slice(0, 80)}…` : line
-}
-
-function jsonOf(value: unknown): string {
-  try {
-    return JSON.stringify(value) ?? String(value)
-  } catch {
-    return typeof value
-  }
 }
 
 /** What a validator says can quote the event at any length; answers are kept for retries, so it is cut. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { partitionOf } from '../core/hash.ts'
 import { limits } from '../limits.ts'
 import type { Writer } from '../log/log.ts'
+import { schemaOf } from '../schema/of.ts'
 import { decodeLetterRecord } from './dead-letters.ts'
 import {
   at,
@@ -195,14 +196,15 @@ describe('a pushed event', () => {
     expect(stored.every((record) => Math.abs(record.timestamp - world.now) < 100)).toBe(true)
   })
 
-  test('is refused when the key function or the validator throws', async () => {
-    const key = { fn: (row: { id: string }) => (row.id === 'bad' ? JSON.parse('{') : row.id) }
-    const check = (value: unknown): undefined => {
+  test('is refused when the validator throws', async () => {
+    const validate = (value: unknown): { value: unknown } => {
       if ((value as { id: string }).id === 'worse') throw new Error('no')
+      return { value }
     }
-    const world = await begun({ rules: { ...rules, key, schema: { ...rules.schema, check } } })
-    const answer = await world.send(ndjson([event('bad'), event('worse'), event('good')]))
-    expect(answer.verdicts?.map((verdict) => verdict.code)).toEqual(['MR1023', 'MR1021'])
+    const schema = schemaOf({ '~standard': { version: 1, vendor: 'test', validate } })
+    const world = await begun({ rules: { ...rules, schema } })
+    const answer = await world.send(ndjson([event('worse'), event('good')]))
+    expect(answer.verdicts?.map((verdict) => verdict.code)).toEqual(['MR1021'])
     expect(answer.accepted).toBe(1)
   })
 })

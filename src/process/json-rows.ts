@@ -1,7 +1,6 @@
 import { isAscii } from 'node:buffer'
 import { MillraceError } from '../errors.ts'
 import type { BlockView } from '../log/block.ts'
-import type { Selector } from '../pipeline/definition.ts'
 import type { StageInput } from '../plan/plan.ts'
 import { parseEvent } from '../schema/json-gate.ts'
 import { parseJson } from '../schema/json-parse.ts'
@@ -17,7 +16,7 @@ import { Shaper } from './shape.ts'
 /** What the stream or table of an input says about its records; repartition topics are ours and say nothing. */
 export interface InputRules {
   readonly schema: Schema
-  readonly key: Selector | undefined
+  readonly key: { readonly path: string } | undefined
 }
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
@@ -60,9 +59,7 @@ export class JsonRows implements RowReader {
     this.#rules = rules
     this.#shaper = new Shaper(shape)
     this.#keyField =
-      role === 'stream' && rules?.key !== undefined && 'path' in rules.key
-        ? fieldGetter(rules.key.path)
-        : undefined
+      role === 'stream' && rules?.key !== undefined ? fieldGetter(rules.key.path) : undefined
   }
 
   start(): void {
@@ -159,8 +156,9 @@ export class JsonRows implements RowReader {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       return new MillraceError('MR4006', `The value is ${typeOf(value)}.`)
     }
-    const problem = check(rules.schema, value)
-    if (problem !== undefined) return new MillraceError('MR4007', problem)
+    const problem = rules.schema.check(value)
+    if (problem !== undefined)
+      return new MillraceError('MR4007', problem.endsWith('.') ? problem : `${problem}.`)
     this.#parsed = value
     return undefined
   }
@@ -201,15 +199,6 @@ export class JsonRows implements RowReader {
     this.#keyStarts = grown(this.#keyStarts, size)
     this.#keyEnds = grown(this.#keyEnds, size)
     this.#capacity = size
-  }
-}
-
-function check(schema: Schema, value: unknown): string | undefined {
-  try {
-    const problem = schema.check(value)
-    return problem === undefined || problem.endsWith('.') ? problem : `${problem}.`
-  } catch (error) {
-    return `The validator threw ${String(error)}.`
   }
 }
 
