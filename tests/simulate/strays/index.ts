@@ -42,15 +42,16 @@ export interface StraysResult {
 
 export async function strays(seed: number): Promise<StraysResult> {
   const run = new Run(seed)
-  const failed = await run.all().then(
+  const found = await run.all().then(
     () => undefined,
-    (error: unknown) => error,
+    (error: unknown) => asViolation(error),
   )
-  const found =
-    failed === undefined || failed instanceof Violation
-      ? failed
-      : violation('I7', failed instanceof Error ? (failed.stack ?? failed.message) : String(failed))
   return { tally: run.tally, violation: found, traceHash: run.simulation.trace.hash }
+}
+
+function asViolation(error: unknown): Violation {
+  if (error instanceof Violation) return error
+  return violation('I7', error instanceof Error ? (error.stack ?? error.message) : String(error))
 }
 
 class Run {
