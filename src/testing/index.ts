@@ -22,3 +22,4 @@ export type {
 } from '../core/env/simulated/index.ts'
 export { SimulatedEngine } from './simulated-engine.ts'
 export type { SimulatedEngineOptions, SimulatedState } from './simulated-engine.ts'
+export type { ThreadFault } from './simulated-threads.ts'

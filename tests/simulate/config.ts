@@ -47,6 +47,8 @@ export interface Config {
   readonly steered: boolean
   /** A second pipeline reads the same topic. */
   readonly tap: boolean
+  /** A third one reads it, whose function ends its worker at some events, or does not return. */
+  readonly fatal: boolean
   /** Once all is checked, a bit of a sealed segment turns over. */
   readonly rot: boolean
   readonly lostAnswers: number
@@ -101,5 +103,6 @@ export function draw(random: SeededRandom): Config {
     lostAnswers: random.pick([0, 0.1, 0.4]),
     lateCopies: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
+    fatal: random.chance(0.15),
   }
 }

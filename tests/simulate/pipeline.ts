@@ -179,7 +179,7 @@ export function tapPipeline(config: Config): PipelineDefinition {
   })
 }
 
-function eventsOf({ partitions, boundMs, idleMs }: Config) {
+export function eventsOf({ partitions, boundMs, idleMs }: Config) {
   return {
     schema: eventSchema,
     key: 'user',

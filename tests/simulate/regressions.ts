@@ -22,6 +22,7 @@ const small: Partial<Config> = {
   pages: 1,
   rot: false,
   tap: false,
+  fatal: false,
   steered: false,
   pauses: false,
   weather: false,

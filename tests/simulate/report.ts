@@ -57,11 +57,15 @@ export class Report {
       powerCuts,
       workerKills,
       frozen,
+      fatal,
+      hung,
+      blamed,
       failures,
       midWrite,
       inRecovery,
       torn,
       snapshots,
+      taken,
       paused,
       reloads,
       lateDeliveries,
@@ -78,7 +82,10 @@ export class Report {
     )
     console.log(`${percent} % of ${kills + powerCuts} kills met an open commit`)
     console.log(
-      `torn tails found ${torn}, snapshots ${snapshots}, tasks paused ${paused}, pipelines changed ${reloads}, dead letters sent back ${replayed}`,
+      `besides, user code ended its worker ${fatal} times and did not return ${hung} times; ${blamed} times the event was found out and put aside`,
+    )
+    console.log(
+      `torn tails found ${torn}, snapshots ${snapshots} and ${taken} times all on request, tasks paused ${paused}, pipelines changed ${reloads}, dead letters sent back ${replayed}`,
     )
     console.log(`late deliveries to sinks ${lateDeliveries}, late copies of requests ${copies}`)
     table('faults', this.#faults)

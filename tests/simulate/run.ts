@@ -8,10 +8,12 @@ import {
   Simulation,
   SimulationStuck,
 } from '../../src/testing/index.ts'
+import type { ThreadFault } from '../../src/testing/index.ts'
 import { Chaos } from './chaos.ts'
 import { checkAll, positionsOf } from './check.ts'
 import type { Final } from './check.ts'
 import { draw } from './config.ts'
+import { checkFatal } from './fatal.ts'
 import type { Config } from './config.ts'
 import { Observer, TopicWalk } from './observer.ts'
 import { checkOwners } from './owners.ts'
@@ -91,6 +93,7 @@ class Run {
   readonly #sleep: (ms: number) => Promise<void>
   readonly #chaos: Chaos
   readonly #steering: Steering
+  #error: Error | undefined
 
   constructor(seed: number, config: Config, traceLines: number) {
     this.#config = config
@@ -105,7 +108,12 @@ class Run {
       sleep: this.#sleep,
       tally: this.tally,
     })
-    const versions = new Versions(config, this.#sinks.sinks, simulation.random('versions'))
+    const versions = new Versions(
+      config,
+      this.#sinks.sinks,
+      simulation.random('versions'),
+      (fault) => this.#faulty(fault),
+    )
     this.#versions = versions
     const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
       config
@@ -116,7 +124,10 @@ class Run {
       log: { segmentBytes, checkpointBytes, reserve: { low: 0, high: 0 }, retentionCheckMs: 300 },
       limits: { commitIntervalMs, step: { rows: stepRows, bytes: 1 << 20 } },
       snapshotBytes,
+      // Often enough for lives of a few milliseconds.
+      config: { watchdogMs: 200, scrubBytesPerSecond: 2 ** 20, scrubEveryMs: 60_000 },
       onOpen: (log: Log) => versions.opened(log),
+      onLog: (_level, fields, message) => this.#heard(fields, message),
     })
     this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
     this.#chaos = new Chaos({
@@ -134,7 +145,7 @@ class Run {
     let ended = false
     void task.finally(() => (ended = true)).catch(() => undefined)
     const done = (): boolean => {
-      const told = this.#observer.error ?? this.#steering.error
+      const told = this.#error ?? this.#observer.error ?? this.#steering.error
       if (told !== undefined) throw told
       if (
         !this.#chaos.mayFail &&
@@ -209,6 +220,7 @@ class Run {
     const final = await this.#final()
     this.#observer.check(final.walk)
     checkAll(final, this.#config, this.#ledger, this.#tables, this.#sinks)
+    if (this.#config.fatal) checkFatal(final.walk.records)
     if (this.#config.rot) await this.#rot()
     else await this.#drive('stopping', this.#engine.stop())
   }
@@ -239,6 +251,20 @@ class Run {
     const pass = async (): Promise<void> => void (damaged = await scrubbed(this.simulation))
     await this.#drive('reading it all again', pass())
     return damaged
+  }
+
+  /** User code ends its thread, or does not return. */
+  #faulty(fault: ThreadFault): never {
+    if (fault === 'hang') this.tally.hung++
+    else this.tally.fatal++
+    return this.#engine.endThread(fault)
+  }
+
+  /** What the engine writes to its log. */
+  #heard(fields: { readonly code?: unknown; readonly skip?: unknown }, message: string): void {
+    if (fields.skip !== undefined) this.tally.blamed++
+    if (fields.code === 'MR2021' && !this.#chaos.mayFail)
+      this.#error ??= violation('I6', `the scrub says of what is sound: ${message}`)
   }
 
   /** Now and then with another version of the pipeline. */

@@ -31,6 +31,7 @@ function candidates(config: Config): Partial<Config>[] {
   if (config.sinkFaults > 0) all.push({ sinkFaults: 0 })
   if (config.steered) all.push({ steered: false })
   if (config.tap) all.push({ tap: false })
+  if (config.fatal) all.push({ fatal: false })
   if (config.weather) all.push({ weather: false })
   return all
 }

@@ -3,6 +3,7 @@ import { openLetters, replayLetters } from '../../src/runtime/admin/letters.ts'
 import { changelogsOf } from '../../src/runtime/snapshots.ts'
 import type { SeededRandom, SimulatedEngine, Simulation } from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
+import { isFatal } from './fatal.ts'
 import type { Tally } from './tally.ts'
 import { violation } from './violation.ts'
 
@@ -126,8 +127,10 @@ export class Steering {
     if (log === undefined || env === undefined || log === this.#asked) return
     this.#asked = log
     const replay = async (): Promise<void> => {
-      const plan = this.#engine.plans[0]!
-      const query = { from: 0, limit: 1 + this.#random.int(8) }
+      const plans = this.#engine.plans.filter((one) => one.pipeline === 'sim' || isFatal(one))
+      const plan = plans[this.#random.int(plans.length)]!
+      // Of those that end their worker not many at once.
+      const query = { from: 0, limit: 1 + this.#random.int(isFatal(plan) ? 1 : 8) }
       const { letters } = await openLetters({ log, timers: env.timers }, plan, query)
       const writer = await log.open('letters')
       try {

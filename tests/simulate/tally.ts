@@ -5,6 +5,10 @@ export interface Tally {
   workerKills: number
   /** Workers that were stopped, replaced, and woke up. */
   frozen: number
+  /** Times user code ended its worker, times it did not return, and records that went to the dead letters for it. */
+  fatal: number
+  hung: number
+  blamed: number
   stops: number
   /** Times the disk was full, and times it failed. */
   full: number
@@ -36,6 +40,9 @@ export function noTally(): Tally {
     powerCuts: 0,
     workerKills: 0,
     frozen: 0,
+    fatal: 0,
+    hung: 0,
+    blamed: 0,
     stops: 0,
     full: 0,
     failures: 0,
@@ -53,7 +60,7 @@ export function noTally(): Tally {
   }
 }
 
-/** Whatever ended a process or a worker that had not asked for it. */
+/** Whatever ended a process, or from outside a worker, that had not asked for it. */
 export function crashesOf({ kills, powerCuts, workerKills, frozen, failures }: Tally): number {
   return kills + powerCuts + workerKills + frozen + failures
 }

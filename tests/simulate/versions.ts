@@ -3,8 +3,9 @@ import type { PipelineDefinition, Sink } from '../../src/index.ts'
 import type { Log } from '../../src/log/log.ts'
 import { planOf } from '../../src/plan/index.ts'
 import type { Plan } from '../../src/plan/plan.ts'
-import type { SeededRandom } from '../../src/testing/index.ts'
+import type { SeededRandom, ThreadFault } from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
+import { fatalPipeline } from './fatal.ts'
 import { simulatedPipeline, tapPipeline } from './pipeline.ts'
 
 interface Opened {
@@ -22,13 +23,21 @@ export class Versions {
   readonly #random: SeededRandom
   #now = 0
 
-  constructor(config: Config, sinks: ReadonlyMap<string, Sink>, random: SeededRandom) {
+  constructor(
+    config: Config,
+    sinks: ReadonlyMap<string, Sink>,
+    random: SeededRandom,
+    happens: (fault: ThreadFault) => never,
+  ) {
     this.#random = random
-    const tap = config.tap ? [tapPipeline(config)] : []
+    const beside = [
+      ...(config.tap ? [tapPipeline(config)] : []),
+      ...(config.fatal ? [fatalPipeline(config, happens)] : []),
+    ]
     const all = Array.from({ length: config.versions }, (_, version) =>
       simulatedPipeline(config, version, sinks, random),
     )
-    this.#all = all.map((definition) => [definition, ...tap])
+    this.#all = all.map((definition) => [definition, ...beside])
     this.#plans = all.map(planOf)
   }
 
