@@ -173,8 +173,8 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
   checkFates(records, plans, sums, model, shape)
 }
 
-/** Of all tasks of a group. `mayExpire`: retention may have taken something. */
-export function sumOf(group: string, list: readonly Position[], mayExpire = false): TaskCounters {
+/** Of all tasks of a group. `mayMiss`: retention or shedding may have left something out. */
+export function sumOf(group: string, list: readonly Position[], mayMiss = false): TaskCounters {
   const sum = {
     read: 0,
     processed: 0,
@@ -189,8 +189,8 @@ export function sumOf(group: string, list: readonly Position[], mayExpire = fals
     if (meta === '') continue
     const { counters } = JSON.parse(meta) as { counters: TaskCounters }
     const { read, processed, deadLettered, late, skipped, shed, expired } = counters
-    const gone = mayExpire ? expired : 0
-    if (read !== processed + deadLettered + late + skipped + gone || shed + expired > gone)
+    const missed = shed + expired
+    if (read !== processed + deadLettered + late + skipped + missed || (missed > 0 && !mayMiss))
       throw violation('I11', `${group}/${partition} counts ${JSON.stringify(counters)}`)
     for (const name of Object.keys(sum) as (keyof TaskCounters)[]) sum[name] += counters[name]
   }

@@ -143,9 +143,8 @@ export class Observer {
       const { log } = engine
       const tasks = engine.report()
       this.error ??= outOfBounds(tasks)
-      const standing = engine.supervisor?.steering.paused ?? []
       for (const { id, error } of tasks)
-        if (error?.code === 'MR4018' && !standing.includes(id)) letGoOn(engine, id)
+        if (error?.code === 'MR4018' && !isPaused(engine, id)) letGoOn(engine, id)
       // What comes after he stopped, the one who reads everything need not see.
       if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.
@@ -186,6 +185,11 @@ export class Observer {
       }
     }
   }
+}
+
+/** Then somebody else has it go on. */
+function isPaused(engine: SimulatedEngine, task: string): boolean {
+  return engine.supervisor?.steering.paused.includes(task) ?? false
 }
 
 /** I10: what tasks hold. What waits in queues and buffers, the engine asserts itself where it grows. */

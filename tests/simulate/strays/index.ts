@@ -31,6 +31,8 @@ import { checkStrays } from './check.ts'
 import { drawStrays, strayPipelines, straySinks } from './pipeline.ts'
 import type { StraysConfig, StraySinks } from './pipeline.ts'
 import { Sender } from './sender.ts'
+import { checkShed, drawShedding, shedEvent, shedGroup, shedPipeline } from './shed.ts'
+import type { Shedding } from './shed.ts'
 import { checkShort, feed, shortGroup, shortPipeline } from './short.ts'
 import type { StrayLedger } from './sender.ts'
 
@@ -59,6 +61,7 @@ class Run {
   readonly tally: Tally = noTally()
   readonly #config: Config
   readonly #strays: StraysConfig
+  readonly #shedding: Shedding
   readonly #random: SeededRandom
   readonly #sinks: StraySinks
   readonly #plans: readonly Plan[]
@@ -74,6 +77,7 @@ class Run {
     const random = new SeededRandom(seed, 'strays')
     this.#random = random
     this.#strays = drawStrays(random)
+    this.#shedding = drawShedding(random)
     const drawn = draw(random)
     this.#config = { ...drawn, crashes: Math.min(drawn.crashes, 15), pauses: false }
     const simulation = new Simulation({ seed: `strays ${seed}`, traceLines: 1 })
@@ -84,6 +88,7 @@ class Run {
     const pipelines = [
       ...strayPipelines(this.#strays, this.#sinks, simulation.random('functions')),
       this.#short.pipeline,
+      shedPipeline(this.#shedding),
     ]
     this.#plans = pipelines.map((each: PipelineDefinition) => planOf(each))
     const { checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } = this.#config
@@ -120,10 +125,12 @@ class Run {
     )
     const sent = senders.map((sender) => sender.run(10, () => crashing))
     const feeder = simulation.env('feeder', simulation.disk('elsewhere'))
-    const fed = feed(this.#engine, feeder, simulation.random('feeder'), () => crashing)
+    const fed = ['short', 'shed'].map((topic) =>
+      feed(this.#engine, feeder, simulation.random(topic), topic, shedEvent, () => crashing),
+    )
     void this.#operate()
     // Pauses are hours.
-    await this.#drive('senders and crashes', Promise.all([chaos, fed, ...sent]), 400 * 3_600_000)
+    await this.#drive('senders and crashes', Promise.all([chaos, ...fed, ...sent]), 400 * 3_600_000)
     this.#chaos.end()
     if (this.#engine.state === 'down') this.#engine.start()
     this.#steering = false
@@ -146,7 +153,9 @@ class Run {
       ledger: this.#ledger,
       sinks: this.#sinks,
     })
-    checkShort(this.#short, await fed, positions.get(shortGroup) ?? [])
+    const [short = 0, shed = 0] = await Promise.all(fed)
+    checkShort(this.#short, short, positions.get(shortGroup) ?? [])
+    checkShed(walk.records, this.#shedding, shed, positions.get(shedGroup) ?? [])
     this.tally.events = this.#ledger.accepted.length
     this.tally.torn = this.#engine.counts.torn
     this.tally.snapshots = this.#engine.counts.snapshots
@@ -182,8 +191,9 @@ class Run {
       const luck = random.int(3)
       const tasks = this.#engine.report()
       if (luck === 0 && tasks.length > 0) {
-        const short = random.chance(0.3)
-        const id = short ? `${shortGroup}/0` : tasks[random.int(tasks.length)]!.id
+        const short = random.chance(0.4)
+        const left = random.pick([shortGroup, shedGroup])
+        const id = short ? `${left}/0` : tasks[random.int(tasks.length)]!.id
         if (letStand(this.#engine, id)) this.tally.paused++
         await this.#sleep(random.int(short ? 1_500 : 100))
         letGoOn(this.#engine, id)

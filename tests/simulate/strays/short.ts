@@ -19,7 +19,6 @@ export interface Short {
   readonly sink: MemorySink
 }
 
-/** Records that retention took are counted beside those that were read. */
 export const shortGroup = 'short/memory-slow'
 
 export function shortPipeline(): Short {
@@ -30,21 +29,23 @@ export function shortPipeline(): Short {
   return { pipeline: definition, sink }
 }
 
-/** Sends numbers, each until it is there. Returns how many. */
+/** Sends numbered events, each until it is there. Returns how many. */
 export async function feed(
   engine: SimulatedEngine,
   env: SimulatedEnv,
   random: SeededRandom,
+  topic: string,
+  event: (nth: number) => object,
   more: () => boolean,
 ): Promise<number> {
   let nth = 0
   while (more() || nth < 30) {
     await env.timers.sleep(random.int(30))
-    const body = new TextEncoder().encode(`{"nth":${nth}}`)
+    const body = new TextEncoder().encode(JSON.stringify(event(nth)))
     const producer = { id: 'feed', epoch: 1, sequence: nth }
     const status = await new Promise<number>((resolve) => {
       env.timers.after(300, () => resolve(0))
-      engine.submit('short', { body, format: 'json', producer }, (answer) =>
+      engine.submit(topic, { body, format: 'json', producer }, (answer) =>
         env.timers.after(1, () => resolve(answer.status)),
       )
     })
