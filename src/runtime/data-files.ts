@@ -27,6 +27,12 @@ export function saveJson({ disk }: Disk, dataDir: string, name: string, value: u
   }
 }
 
+/** Whether the file is there, with this value and undamaged. Throws MR2015 where it cannot be read. */
+export function holdsJson({ disk }: Disk, dataDir: string, name: string, value: unknown): boolean {
+  const bytes = bytesOf(disk, `${dataDir}/${name}`)
+  return bytes !== undefined && Buffer.compare(bytes, encodeCheckedJson(value)) === 0
+}
+
 /** Undefined where there is no such file. Throws MR2015 where it cannot be read, MR6016 where it is damaged. */
 export function readJson({ disk }: Disk, dataDir: string, name: string): unknown {
   const path = `${dataDir}/${name}`

@@ -256,7 +256,7 @@ export class Engine {
   #onMessage(slot: number, message: FromWorker): void {
     const { logger } = this.inputs
     if (message.type === 'running' && this.#state === 'starting') {
-      if (this.pool.status().every(({ state }) => state === 'running')) this.#isReady()
+      if (this.pool.running) this.#isReady()
     } else if (message.type === 'loaded' && this.#state === 'starting') {
       this.#phases.over('loaded')
     } else if (message.type === 'ingested') {

@@ -3,7 +3,7 @@ import { MillraceError, reviveError } from '../errors.ts'
 import type { Log, TopicSpec } from '../log/log.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { Plan } from '../plan/plan.ts'
-import { readJson, saveJson } from './data-files.ts'
+import { holdsJson, readJson, saveJson } from './data-files.ts'
 import type { Planned } from './messages.ts'
 import type { PipelineStatus } from './status.ts'
 
@@ -110,18 +110,7 @@ const fileName = 'plans.json'
 /** Keeps the plans beside the log, so that commands can read a directory no engine runs on. */
 export function savePlans(env: Pick<Env, 'disk'>, dataDir: string, plans: readonly Plan[]): void {
   // A restart after a crash should not wait for the disk to say again what it says already.
-  if (savedPlans(env, dataDir) === JSON.stringify(plans)) return
-  saveJson(env, dataDir, fileName, plans)
-}
-
-/** Undefined where they are damaged: they are made from the pipelines, so a start makes them anew. */
-function savedPlans(env: Pick<Env, 'disk'>, dataDir: string): string | undefined {
-  try {
-    return JSON.stringify(readPlans(env, dataDir))
-  } catch (error) {
-    if (error instanceof MillraceError && error.code === 'MR6016') return undefined
-    throw error
-  }
+  if (!holdsJson(env, dataDir, fileName, plans)) saveJson(env, dataDir, fileName, plans)
 }
 
 /** The plans of the last engine that ran here; none where there was none. Throws MR6016 where they are damaged. */

@@ -57,8 +57,11 @@ export class Steering {
 
   /** Those of the paused tasks that this engine has. */
   get paused(): string[] {
-    const all = new Set(this.#options.assignment.flat().flatMap((share) => this.#tasksOf(share)))
-    return this.#options.paused.tasks.filter((task) => all.has(task))
+    const { assignment, paused } = this.#options
+    const { tasks } = paused
+    if (tasks.length === 0) return tasks
+    const all = new Set(assignment.flat().flatMap((share) => this.#tasksOf(share)))
+    return tasks.filter((task) => all.has(task))
   }
 
   /** Durable when it returns. Throws MR6010 for a name that nothing has. */

@@ -113,6 +113,11 @@ export class WorkerPool {
     found.state = 'starting'
   }
 
+  /** Every worker runs. */
+  get running(): boolean {
+    return this.#slots.every(({ state }) => state === 'running')
+  }
+
   status(): WorkerStatus[] {
     return this.#slots.map(({ number, state, restarts, beat, lastError }) => ({
       slot: number,

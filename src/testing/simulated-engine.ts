@@ -269,8 +269,7 @@ class Life {
   get state(): SimulatedState {
     if (this.#failed) return 'failed'
     if (!this.env.alive) return 'down'
-    const up = this.engine?.pool.status().every(({ state }) => state === 'running')
-    return up === true ? 'running' : 'starting'
+    return this.engine?.pool.running === true ? 'running' : 'starting'
   }
 
   async run(): Promise<void> {

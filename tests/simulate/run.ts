@@ -147,10 +147,7 @@ class Run {
     const done = (): boolean => {
       const told = this.#error ?? this.#observer.error ?? this.#steering.error
       if (told !== undefined) throw told
-      if (
-        !this.#chaos.mayFail &&
-        (this.#engine.state === 'failed' || this.#engine.error !== undefined)
-      ) {
+      if (!this.#chaos.mayFail && this.#engine.error !== undefined) {
         throw violation(
           'I7',
           `the engine ended by itself during ${what}: ${String(this.#engine.error)}`,
