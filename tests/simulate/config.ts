@@ -49,6 +49,8 @@ export interface Config {
   readonly tap: boolean
   /** A third one reads it, whose function ends its worker at some events, or does not return. */
   readonly fatal: boolean
+  /** The program around the engine sends events, too. */
+  readonly inside: boolean
   /** Once all is checked, a bit of a sealed segment turns over. */
   readonly rot: boolean
   readonly lostAnswers: number
@@ -104,5 +106,6 @@ export function draw(random: SeededRandom): Config {
     lateCopies: random.pick([0, 0.1, 0.4]),
     sinkFaults: random.pick([0, 0.1, 0.3]),
     fatal: random.chance(0.15),
+    inside: random.chance(0.2),
   }
 }

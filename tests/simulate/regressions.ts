@@ -23,6 +23,7 @@ const small: Partial<Config> = {
   rot: false,
   tap: false,
   fatal: false,
+  inside: false,
   steered: false,
   pauses: false,
   weather: false,

@@ -15,6 +15,7 @@ import type { Final } from './check.ts'
 import { draw } from './config.ts'
 import { checkFatal } from './fatal.ts'
 import type { Config } from './config.ts'
+import { Inside } from './inside.ts'
 import { Observer, TopicWalk } from './observer.ts'
 import { checkOwners } from './owners.ts'
 import { Producer } from './producers.ts'
@@ -93,6 +94,7 @@ class Run {
   readonly #sleep: (ms: number) => Promise<void>
   readonly #chaos: Chaos
   readonly #steering: Steering
+  readonly #inside: Inside
   #error: Error | undefined
 
   constructor(seed: number, config: Config, traceLines: number) {
@@ -130,6 +132,7 @@ class Run {
       onLog: (_level, fields, message) => this.#heard(fields, message),
     })
     this.#steering = new Steering(simulation, this.#engine, config, this.#sleep, this.tally)
+    this.#inside = new Inside(simulation, this.#engine, config, this.#ledger, this.#sleep)
     this.#chaos = new Chaos({
       simulation,
       engine: this.#engine,
@@ -145,7 +148,7 @@ class Run {
     let ended = false
     void task.finally(() => (ended = true)).catch(() => undefined)
     const done = (): boolean => {
-      const told = this.#error ?? this.#observer.error ?? this.#steering.error
+      const told = this.#error ?? this.#observer.error ?? this.#steering.error ?? this.#inside.error
       if (told !== undefined) throw told
       if (!this.#chaos.mayFail && this.#engine.error !== undefined) {
         throw violation(
@@ -191,7 +194,7 @@ class Run {
     const more = (): boolean => crashing
     const work = Promise.all([
       this.#steering.run(more),
-
+      this.#inside.run(more),
       ...all.map((producer) => producer.run(bodies, more)),
       chaos,
     ])

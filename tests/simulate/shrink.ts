@@ -32,6 +32,7 @@ function candidates(config: Config): Partial<Config>[] {
   if (config.steered) all.push({ steered: false })
   if (config.tap) all.push({ tap: false })
   if (config.fatal) all.push({ fatal: false })
+  if (config.inside) all.push({ inside: false })
   if (config.weather) all.push({ weather: false })
   return all
 }

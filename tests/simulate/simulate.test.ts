@@ -65,6 +65,7 @@ describe('the whole engine, simulated', () => {
         crashes: 0,
         producers: 1,
         plain: false,
+        inside: false,
         versions: 1,
         closing: 'end',
         idleMs: 86_400_000,
