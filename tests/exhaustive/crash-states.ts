@@ -156,9 +156,8 @@ export async function lives(): Promise<readonly Life[]> {
     const log = await openLog(world.env('engine'))
     const writers = [await log.open('w0'), await log.open('w1')]
     await look(log)
-    await commit(writers[0]!, ledger, { bytes: 300, keep: true })
+    await commit(writers[0]!, ledger, { bytes: 900, keep: true })
     await Promise.all(writers.map((writer) => commit(writer, ledger, { bytes: 120 })))
-    await commit(writers[1]!, ledger, { bytes: 300 })
     await look(log)
   }
   const fill =

@@ -88,6 +88,9 @@ export class DiskLog {
 
   /** Makes what recovery found the durable end, under the new epoch. Before this nobody may see it. */
   *begin(): Steps<void> {
+    // A process that was killed may have left them unsynced: until they are durable, the other slot is all there is.
+    yield* step('fdatasync', this.#markFile.path, () => this.#markFile.fdatasync())
+    yield* syncFile(this.#disk, `${this.directory}/SUPER.${this.#superSlot}`)
     yield* this.#markAt(this.#map.id, this.nextLsn - 1, this.#map.end)
     yield* this.#writeSuper({ ...this.#super, epoch: this.epoch })
   }
@@ -281,6 +284,12 @@ export function* writeSuper(
   const path = `${directory}/SUPER.${slot}`
   const file = yield* step('open', path, () => disk.open(path, 'write'))
   yield* writeAll(file, encodeSuper(value), 0)
+  yield* step('fdatasync', path, () => file.fdatasync())
+  yield* step('close', path, () => file.close())
+}
+
+function* syncFile(disk: Disk, path: string): Steps<void> {
+  const file = yield* step('open', path, () => disk.open(path, 'write'))
   yield* step('fdatasync', path, () => file.fdatasync())
   yield* step('close', path, () => file.close())
 }
