@@ -94,10 +94,13 @@ function built(
 ): Rows {
   const { step, name, fails } = part
   const options = { name, onError: fails?.onError ?? 'deadLetter' } as const
+  const failed = new Set<string>()
   const check = (row: RowValue): RowValue => {
     if (row.value !== fails?.at) return row
-    if (fails.onError !== 'fail' || random.chance(0.5)) throw new Error('poison')
-    return row
+    // Where the task has to stop for it, once: of many such rows in one commit it would go on with none.
+    if (fails.onError === 'fail' && (failed.has(row.id) || random.chance(0.5))) return row
+    failed.add(row.id)
+    throw new Error('poison')
   }
   switch (step.kind) {
     case 'where':

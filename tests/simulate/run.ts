@@ -344,9 +344,7 @@ class Run {
       )
       return closed.length === tasksInAll
     }, 100)
-    await this.#until(() =>
-      this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')),
-    )
+    await this.#until(() => this.#allRead())
     const { trace } = this.simulation
     for (let quiet = 0, seen = -1; quiet < 300; quiet += 50) {
       const before = trace.count
@@ -362,9 +360,18 @@ class Run {
       }
       seen = size
     }
-    await this.#until(() =>
-      this.#engine.report().every(({ id, lag }) => lag === 0 || id.startsWith('ingest/')),
+    await this.#until(() => this.#allRead())
+  }
+
+  /** Also by tasks of a worker that is being replaced, and has nothing to say. */
+  #allRead(): boolean {
+    const tasks = this.#engine.report().filter(({ id }) => !id.startsWith('ingest/'))
+    const there = new Set(tasks.map(({ id }) => id))
+    const shares = this.#engine.supervisor?.assignment.flat() ?? []
+    const due = shares.flatMap(({ kind, id, partitions }) =>
+      kind === 'ingest' ? [] : partitions.map((partition) => `${id}/${partition}`),
     )
+    return due.every((id) => there.has(id)) && tasks.every(({ lag }) => lag === 0)
   }
 
   async #reopen(): Promise<void> {

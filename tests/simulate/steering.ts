@@ -1,4 +1,5 @@
 /** An operator: pauses and resumes what runs, asks how it stands, and sends dead letters back, whatever else goes on. */
+import { ledgerOf } from '../../src/runtime/admin/ledger.ts'
 import { openLetters, replayLetters } from '../../src/runtime/admin/letters.ts'
 import { changelogsOf } from '../../src/runtime/snapshots.ts'
 import type { SeededRandom, SimulatedEngine, Simulation } from '../../src/testing/index.ts'
@@ -103,6 +104,16 @@ export class Steering {
     const { supervisor } = this.#engine
     if (supervisor === undefined) return
     supervisor.status()
+    const { log, plans } = supervisor
+    const books = ledgerOf(log, plans).then(({ balanced, tasks, topics }) => {
+      if (!balanced)
+        this.error ??= violation(
+          'I11',
+          `the books do not add up: ${JSON.stringify({ tasks, topics })}`,
+        )
+    })
+    // It may be that the log stops.
+    books.catch(() => undefined)
     void supervisor.reports.tasks().then((tasks) => {
       supervisor.notReady(tasks)
       const ids = tasks.map(({ id }) => id)
