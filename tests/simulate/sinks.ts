@@ -55,7 +55,8 @@ export interface Road {
   readonly tally: Tally
 }
 
-function faulty(sink: Sink, road: Road): Sink {
+/** The same sink at the end of such a road. */
+export function faulty(sink: Sink, road: Road): Sink {
   const { random, sleep, tally } = road
   return {
     ...sink,

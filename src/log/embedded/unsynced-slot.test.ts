@@ -23,7 +23,7 @@ test.each(['data/SUPER', 'data/MARK'] as const)(
         for (const slot of slots[path]) {
           const node = disk.find(slot)
           if (node?.kind !== 'file') throw new Error(`there is no ${slot}`)
-          expect(Buffer.from(node.durable.view()), slot).toEqual(Buffer.from(node.volatile.view()))
+          expect(Buffer.from(node.durable.view())).toEqual(Buffer.from(node.volatile.view()))
         }
         return undefined
       }

@@ -5,7 +5,7 @@ import type { Records, SeenRecord } from '../observer.ts'
 import { inTopic, sameList, sameSet } from '../seen.ts'
 import { violation } from '../violation.ts'
 import { timeOf } from './events.ts'
-import { burstAt, isUnliked, listRows } from './pipeline.ts'
+import { burstAt, isDisliked, isUnliked, listRows } from './pipeline.ts'
 import type { StraysConfig, StraySinks, Tested } from './pipeline.ts'
 import type { StrayLedger } from './sender.ts'
 import { shedGroup } from './shed.ts'
@@ -45,14 +45,16 @@ interface Chain {
   readonly stage: string
   readonly codes: Set<string>
   letters: number
+  /** How often it was tried, by the last of them. */
+  attempts: number
   replayed: number
   /** Somebody expected it. */
   known: boolean
 }
 
 export function checkStrays(final: StraysFinal): void {
-  const { records, ledger, positions } = final
-  const letters = new Letters(records)
+  const { records, ledger, positions, config } = final
+  const letters = new Letters(records, config.retries)
   checkSent(records, ledger)
   checkIngested(letters, ledger)
   const events = inTopic(records, 'strays').map((list) => list.map(eventOf))
@@ -69,7 +71,10 @@ class Letters {
   /** What ingest put aside: code and bytes. */
   readonly ingested: string[] = []
 
-  constructor(records: Records) {
+  readonly #retries: number
+
+  constructor(records: Records, retries: number) {
+    this.#retries = retries
     for (const name of ['strays.dead-letters', 'after.dead-letters']) {
       const at = new Map<number, Chain>()
       for (const { offset, text } of inTopic(records, name).flat()) {
@@ -115,11 +120,19 @@ class Letters {
       stage,
       codes: new Set(),
       letters: 0,
+      attempts: 0,
       replayed: 0,
       known: false,
     }
     this.chains.set(place, chain)
     chain.letters++
+    // What no topic can hold comes twice, once for each, and not back.
+    if (operator !== 'output') chain.attempts += code === 'MR4001' ? this.#retries + 1 : 1
+    if (letter.attempts !== Math.max(1, chain.attempts))
+      throw violation(
+        'I2',
+        `${place} was tried ${letter.attempts} times, and not ${chain.attempts}`,
+      )
     chain.codes.add(code)
     at.set(offset, chain)
   }
@@ -326,8 +339,9 @@ function checkSinks(
   for (const [partition, list] of events.entries())
     for (const [offset, { id, n }] of list.entries()) {
       const place = `memory|strays/${partition}/${offset}`
+      const never = isDisliked(id)
       const refused =
-        (n === 3 || n === 10) && letters.expect(place, ['MR5006'], n === 3 ? 'always' : 'maybe')
+        (never || n === 10) && letters.expect(place, ['MR5006'], never ? 'always' : 'maybe')
       if (!refused) picky.push(id)
     }
   sameSet(

@@ -84,7 +84,14 @@ class Run {
     this.simulation = simulation
     const env = simulation.env('outside', simulation.disk('elsewhere'))
     this.#sleep = (ms) => env.timers.sleep(ms)
-    this.#sinks = straySinks(simulation.random('sinks'), () => !this.#steering)
+    const calm = (): boolean => !this.#steering
+    const roadRandom = simulation.random('road')
+    this.#sinks = straySinks(simulation.random('sinks'), calm, {
+      random: roadRandom,
+      faults: () => (calm() ? 0 : this.#config.sinkFaults),
+      sleep: this.#sleep,
+      tally: this.tally,
+    })
     const pipelines = [
       ...strayPipelines(this.#strays, this.#sinks, simulation.random('functions')),
       this.#short.pipeline,
@@ -235,8 +242,10 @@ class Run {
       await this.#sleep(50)
       const tasks = this.#engine.report()
       const idle = tasks.every(({ id, lag, status }) => {
-        if (status !== 'running') letGoOn(this.#engine, id)
-        return status === 'running' && (lag === 0 || id.startsWith('ingest/'))
+        // A sink that failed at its last delivery is said to be tried again until there is another.
+        const goes = status === 'running' || status === 'retrying'
+        if (!goes) letGoOn(this.#engine, id)
+        return goes && (lag === 0 || id.startsWith('ingest/'))
       })
       if (this.#engine.state !== 'running' || tasks.length === 0 || !idle) quiet = 0
     }

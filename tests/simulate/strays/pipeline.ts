@@ -5,6 +5,8 @@ import type { Stream } from '../../../src/pipeline/stream.ts'
 import { memory } from '../../../src/sinks/index.ts'
 import type { MemorySink } from '../../../src/sinks/index.ts'
 import type { Sink, SinkRecord } from '../../../src/sinks/sink.ts'
+import { faulty } from '../sinks.ts'
+import type { Road } from '../sinks.ts'
 import { http } from '../../../src/sources/http.ts'
 import type { SeededRandom } from '../../../src/testing/index.ts'
 
@@ -69,6 +71,8 @@ interface Row {
 export interface StraySinks {
   /** Takes the events of the stream, and refuses some for good, or only now and then. */
   readonly picky: MemorySink
+  /** The way to it. */
+  readonly toPicky: Sink
   /** By id, what the other one took of the rows of `odd`. */
   readonly taken: Map<string, SinkRecord>
   readonly list: Sink
@@ -76,18 +80,17 @@ export interface StraySinks {
   readonly asked: { most: number }
 }
 
-const refusedBySink = 3
 const nowAndThen = 10
 /** What the list takes at once. */
 export const listRows = 7
 
-export function straySinks(random: SeededRandom, calm: () => boolean): StraySinks {
+export function straySinks(random: SeededRandom, calm: () => boolean, road: Road): StraySinks {
   const picky = memory({
     name: 'picky',
     refuse: ({ value }) => {
-      const n = value?.['n']
-      const no = n === refusedBySink || (n === nowAndThen && random.chance(0.5))
-      return no ? `It takes no ${String(n)}.` : undefined
+      const { id, n } = value as unknown as Row
+      const no = isDisliked(id) || (n === nowAndThen && random.chance(0.5))
+      return no ? `It takes no ${id}.` : undefined
     },
   })
   const taken = new Map<string, SinkRecord>()
@@ -102,7 +105,7 @@ export function straySinks(random: SeededRandom, calm: () => boolean): StraySink
       Promise.resolve({
         deliver: ({ records }) => {
           if (!calm() && random.chance(0.03))
-            throw new MillraceError('MR5004', 'Somebody must look at the list.')
+            return Promise.reject(new MillraceError('MR5004', 'Somebody must look at the list.'))
           asked.most = Math.max(asked.most, records.length)
           const rejected = records.flatMap((record, index) => {
             const id = String(record.value?.['id'])
@@ -115,14 +118,15 @@ export function straySinks(random: SeededRandom, calm: () => boolean): StraySink
         close: () => Promise.resolve(),
       }),
   }
-  return { picky, taken, list, asked }
+  return { picky, toPicky: faulty(picky, road), taken, list: faulty(list, road), asked }
 }
 
+export const isDisliked = (id: string): boolean => id.endsWith('3')
 export const isUnliked = (id: string): boolean => id.endsWith('7')
 
 export function strayPipelines(
   config: StraysConfig,
-  { picky, list }: StraySinks,
+  { toPicky, list }: StraySinks,
   random: SeededRandom,
 ): PipelineDefinition[] {
   const { partitions, onInvalid, onError, retries, tests } = config
@@ -140,7 +144,7 @@ export function strayPipelines(
       conditions[field] = op === 'in' ? [bound, 'z'] : { [op]: bound }
     rows.where(conditions as never).to(p.topic('strays-some'))
     rows.select('id', 'deep.a' as 'id').to(p.topic('strays-picked'))
-    rows.to(picky)
+    rows.to(toPicky)
     const odd = rows.map((row) => oddly(row, random), { name: 'odd', onError, retries })
     odd.to(p.topic('strays-odd', { partitions }))
     odd.to(list)

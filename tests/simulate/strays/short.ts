@@ -39,19 +39,20 @@ export async function feed(
   more: () => boolean,
 ): Promise<number> {
   let nth = 0
-  while (more() || nth < 30) {
-    await env.timers.sleep(random.int(30))
+  for (; more() || nth < 30; nth++) {
     const body = new TextEncoder().encode(JSON.stringify(event(nth)))
     const producer = { id: 'feed', epoch: 1, sequence: nth }
-    const status = await new Promise<number>((resolve) => {
-      env.timers.after(300, () => resolve(0))
-      engine.submit(topic, { body, format: 'json', producer }, (answer) =>
-        env.timers.after(1, () => resolve(answer.status)),
-      )
-    })
-    if (status === 200) nth++
-    else if (status > 0 && status < 500 && status !== 429)
-      throw violation('I1', `${nth} was answered with ${status}`)
+    for (let status = 0; status !== 200;) {
+      await env.timers.sleep(random.int(30))
+      status = await new Promise<number>((resolve) => {
+        env.timers.after(300, () => resolve(0))
+        engine.submit(topic, { body: body.slice(), format: 'json', producer }, (answer) =>
+          env.timers.after(1, () => resolve(answer.status)),
+        )
+      })
+      if (status > 200 && status < 500 && status !== 429)
+        throw violation('I1', `${nth} was answered with ${status}`)
+    }
   }
   return nth
 }
