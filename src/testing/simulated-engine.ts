@@ -171,6 +171,11 @@ export class SimulatedEngine {
     return this.#life?.freezeWorker(slot, ms) ?? false
   }
 
+  /** Lets one worker stand for good: only the end of its process ends it. False when there is none at this moment. */
+  stickWorker(slot: number): boolean {
+    return this.#life?.stickWorker(slot) ?? false
+  }
+
   /**
    * Called by user code of a pipeline that runs: what a function does that ends its thread, or does not return. What
    * comes after it in this function has no effect.
@@ -328,6 +333,12 @@ class Life {
     this.#workers.delete(slot)
     worker.thread.leave(ms)
     return true
+  }
+
+  stickWorker(slot: number): boolean {
+    const worker = this.#worker(slot)
+    worker?.thread.stick()
+    return worker !== undefined
   }
 
   async stop(): Promise<void> {

@@ -59,6 +59,7 @@ export class SimulatedThread implements Thread<unknown, never>, Side {
   readonly #onError: ((error: Error) => void)[] = []
   readonly #onExit: ((code: number) => void)[] = []
   #told = false
+  #endless = false
 
   constructor(main: Side, name: string) {
     this.env = main.env.thread(name)
@@ -94,6 +95,7 @@ export class SimulatedThread implements Thread<unknown, never>, Side {
   }
 
   terminate(): Promise<void> {
+    if (this.#endless) return new Promise(() => undefined)
     const gone = this.#told
       ? Promise.resolve()
       : new Promise<void>((resolve) => this.onExit(() => resolve()))
@@ -128,6 +130,12 @@ export class SimulatedThread implements Thread<unknown, never>, Side {
   /** Nothing of it happens any more, and nobody is told before somebody else ends it. */
   hang(): void {
     this.env.end()
+  }
+
+  /** As `hang`, and nothing ends it but the end of the process: it is in a system call. */
+  stick(): void {
+    this.env.end()
+    this.#endless = true
   }
 
   /** Main takes it for ended, while it stands still for so long. */

@@ -9,6 +9,7 @@ import type {
 } from '../../src/testing/index.ts'
 import type { Config } from './config.ts'
 import type { Tally } from './tally.ts'
+import { violation } from './violation.ts'
 
 interface Outside {
   readonly simulation: Simulation
@@ -82,6 +83,7 @@ export class Chaos {
         continue
       }
       if (luck < 0.4) await this.#diskFails()
+      else if (luck < 0.405) await this.#stuck()
       else if (luck < 0.46) {
         await this.#outside.engine.stop()
         this.#outside.tally.stops++
@@ -171,6 +173,17 @@ export class Chaos {
     else this.#outside.engine.kill()
     // Another process now, or the machine loses power before there is one.
     if (random.chance(0.3)) disk.losePower()
+  }
+
+  /** A worker stands, and nothing ends it but the end of the process: so the engine ends. */
+  async #stuck(): Promise<void> {
+    const { engine, sleep, tally } = this.#outside
+    this.mayFail = true
+    if (!engine.stickWorker(0)) return engine.kill()
+    for (let waited = 0; engine.state !== 'failed' && waited < 60_000; waited += 50) await sleep(50)
+    if (engine.state !== 'failed')
+      throw violation('I7', 'a worker that nothing ends keeps its process')
+    tally.stuck++
   }
 
   #weather(operation: string): DiskEffect | undefined {

@@ -57,6 +57,7 @@ export class Report {
       powerCuts,
       workerKills,
       frozen,
+      stuck,
       fatal,
       hung,
       blamed,
@@ -78,6 +79,7 @@ export class Report {
     console.log(`seeds ${this.#from} to ${this.#last}, ${this.#tally.events} events`)
     console.log(
       `crash-recoveries ${crashes}: ${kills} kills, ${powerCuts} power cuts, ${workerKills} of a worker alone, ${frozen} workers that woke up replaced, ` +
+        `${stuck} for a worker that nothing ends, ` +
         `${failures} after a failed disk; ${inRecovery} of them in recovery`,
     )
     console.log(`${percent} % of ${kills + powerCuts} kills met an open commit`)

@@ -5,6 +5,8 @@ export interface Tally {
   workerKills: number
   /** Workers that were stopped, replaced, and woke up. */
   frozen: number
+  /** Processes that ended for a worker that nothing ends. */
+  stuck: number
   /** Times user code ended its worker, times it did not return, and records that went to the dead letters for it. */
   fatal: number
   hung: number
@@ -41,6 +43,7 @@ export function noTally(): Tally {
     workerKills: 0,
     frozen: 0,
     fatal: 0,
+    stuck: 0,
     hung: 0,
     blamed: 0,
     stops: 0,
@@ -61,6 +64,13 @@ export function noTally(): Tally {
 }
 
 /** Whatever ended a process, or from outside a worker, that had not asked for it. */
-export function crashesOf({ kills, powerCuts, workerKills, frozen, failures }: Tally): number {
-  return kills + powerCuts + workerKills + frozen + failures
+export function crashesOf({
+  kills,
+  powerCuts,
+  workerKills,
+  frozen,
+  stuck,
+  failures,
+}: Tally): number {
+  return kills + powerCuts + workerKills + frozen + stuck + failures
 }
