@@ -1,5 +1,6 @@
 import type { Env } from '../core/env/env.ts'
 import type { MessagePortLike } from '../core/port.ts'
+import { mark } from '../core/mark.ts'
 import { MillraceError, reviveError } from '../errors.ts'
 import { newBeat, readBeat } from './beat.ts'
 import type { Assignment } from './assignment.ts'
@@ -205,7 +206,12 @@ export class WorkerPool {
     slot.deaths = [...remembered(slot.deaths, now), { at: now, cause, task, offset, careful }]
     const restart = restartAfter(slot.deaths)
     slot.careful = restart.careful
-    if (restart.skip !== undefined) slot.skip = [...slot.skip, restart.skip]
+    if (restart.careful.length > 0) mark('supervisor: a task goes on record by record')
+    if (restart.inMs > 0) mark('supervisor: waits before it starts a worker')
+    if (restart.skip !== undefined) {
+      mark('supervisor: a record is put aside')
+      slot.skip = [...slot.skip, restart.skip]
+    }
     slot.restarts++
     slot.state = 'waiting'
     const { workerMemoryMb } = this.#options.config
@@ -230,6 +236,7 @@ export class WorkerPool {
 
   #terminate(slot: Slot, thread: WorkerThread): void {
     const cancel = this.#options.env.timers.after(terminateMs, () => {
+      mark('supervisor: a worker that nothing ends')
       const what = `Worker ${slot.number} still runs ${terminateMs} ms after it was told to end.`
       this.#options.onUnstoppable(new MillraceError('MR6015', what))
       // Nothing comes of it any more, whenever it ends: nobody is to wait for it.
@@ -259,6 +266,7 @@ export class WorkerPool {
       slot.patienceMs = phase === 'starting' ? loadTimeout(config) : config.watchdogMs
       if (slot.thread === undefined || slot.seen.stoodMs < slot.patienceMs) continue
       if (slot.ended === 'by-watchdog') continue
+      mark('supervisor: a stuck worker is ended')
       slot.ended = 'by-watchdog'
       slot.seen = undefined
       this.#terminate(slot, slot.thread)

@@ -78,6 +78,10 @@ function asViolation(error: unknown): Violation {
   return violation('none', error instanceof Error ? (error.stack ?? error.message) : String(error))
 }
 
+function endedDuring(what: string, error: unknown): Violation {
+  return violation('I7', `the engine ended by itself during ${what}: ${String(error)}`)
+}
+
 class Run {
   readonly simulation: Simulation
   readonly tally: Tally = noTally()
@@ -151,10 +155,7 @@ class Run {
       const told = this.#error ?? this.#observer.error ?? this.#steering.error ?? this.#inside.error
       if (told !== undefined) throw told
       if (!this.#chaos.mayFail && this.#engine.error !== undefined) {
-        throw violation(
-          'I7',
-          `the engine ended by itself during ${what}: ${String(this.#engine.error)}`,
-        )
+        throw endedDuring(what, this.#engine.error)
       }
       return ended
     }
