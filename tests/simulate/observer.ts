@@ -138,13 +138,11 @@ export class Observer {
     diskFails: () => boolean,
   ): Promise<void> {
     let reading: Log | undefined
+    let looks = 0
     while (!this.#stopped) {
       await sleep(this.everyMs)
       const { log } = engine
-      const tasks = engine.report()
-      this.error ??= outOfBounds(tasks)
-      for (const { id, error } of tasks)
-        if (error?.code === 'MR4018' && !isPaused(engine, id)) letGoOn(engine, id)
+      if (looks++ % 3 === 0) this.#ask(engine)
       // What comes after he stopped, the one who reads everything need not see.
       if (this.#stopped || log === undefined || log === reading) continue
       // A read of a process that dies under it never ends: only the next process is read anew.
@@ -165,6 +163,14 @@ export class Observer {
 
   stop(): void {
     this.#stopped = true
+  }
+
+  /** How the tasks stand: those that a function stopped go on. */
+  #ask(engine: SimulatedEngine): void {
+    const tasks = engine.report()
+    this.error ??= outOfBounds(tasks)
+    for (const { id, error } of tasks)
+      if (error?.code === 'MR4018' && !isPaused(engine, id)) letGoOn(engine, id)
   }
 
   /** I3, I9: what was shown is still there, unchanged; whole commits of it, as far as he got (I5). */
