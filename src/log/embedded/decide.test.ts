@@ -18,6 +18,7 @@ const super0: Super = {
 }
 
 function segment(id: SegmentId, size = 9_000, members: readonly string[] = []): SegmentFact {
+  if (size < SEGMENT_HEADER) return { id, size, header: { result: 'bad', why: 'too short' } }
   const header = { result: 'segment', version: 1, uuid, prevHash: 0n, members, ...id } as const
   return { id, size, header }
 }
@@ -58,6 +59,14 @@ describe('the layout', () => {
       superSlot: 0,
       super: { epoch: 9 },
     })
+  })
+
+  test('drops what several attempts at a next segment left, as the removal of an earlier one may be lost (I7)', () => {
+    const facts = [segment(at(1)), segment(at(5), 0), segment(at(6), SEGMENT_HEADER)]
+    expect(judged(layout(facts))).toEqual({ keep: [at(1)], drop: [at(5), at(6)] })
+    // Behind the mark, or in front of one with frames, an empty one is not just one more attempt.
+    expect(judged(layout(facts, at(6)))).toBe('refuse')
+    expect(judged(layout([segment(at(1)), segment(at(5), 0), segment(at(6))]))).toBe('refuse')
   })
 
   test('drops a last segment that was never used, and an earlier attempt at it; nothing that the mark names', () => {

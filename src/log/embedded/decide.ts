@@ -145,14 +145,17 @@ export function stoodFor(segments: readonly SegmentFact[]): ReadonlySet<SegmentF
 
 /**
  * A segment takes frames only after the mark names it. So one without frames that the mark does not name was just being
- * made (its name or header may not be durable), or is an earlier attempt at the same LSN whose removal was lost.
+ * made (its name or header may not be durable), or is an earlier attempt whose removal was lost: at the same LSN, or at
+ * a lower one where the disk had no room for a segment and a commit went into the old one all the same.
  */
 function isUnused(fact: SegmentFact, segments: readonly SegmentFact[], mark: Mark): boolean {
   const { epoch, baseLsn } = fact.id
   if (fact.id.toLsn !== undefined) return false
   if (fact.size > SEGMENT_HEADER || (baseLsn === mark.segmentBase && epoch === mark.segmentEpoch))
     return false
-  const last = segments.every((other) => other.id.baseLsn <= baseLsn)
+  const last = segments.every(
+    (other) => other.id.baseLsn <= baseLsn || other.size <= SEGMENT_HEADER,
+  )
   return (
     (last && baseLsn > mark.segmentBase) ||
     segments.some((other) => other !== fact && other.id.baseLsn === baseLsn)
