@@ -113,10 +113,13 @@ abstract class Reader {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const cut = new AbortController()
-      const end = AbortSignal.any([signal, cut.signal])
-      const timer = setTimeout(() => cut.abort(), CONNECTION_MS * (0.5 + Math.random()))
-      await this.connection(end)
+      const abort = (): void => cut.abort()
+      // Signals made of two would hold on to every connection until the last of them has ended.
+      signal.addEventListener('abort', abort, { once: true })
+      const timer = setTimeout(abort, CONNECTION_MS * (0.5 + Math.random()))
+      await this.connection(cut.signal)
       clearTimeout(timer)
+      signal.removeEventListener('abort', abort)
       await pause(20, signal)
     }
   }
