@@ -369,8 +369,8 @@ class Life {
           if (type === 'made') this.#counts.snapshots++
         })
         const { env, port } = thread
-        // Much happens in a second.
-        const pauseMs = 50
+        // Much happens in a second; now and then they come in the middle of what others do.
+        const pauseMs = env.random.float() < 0.2 ? 2 : 50
         return runSnapshots({ env, port, data, pauseMs, snapshotBytes })
       },
       'worker-thread': (thread, data) => {
