@@ -27,6 +27,18 @@ export function saveJson({ disk }: Disk, dataDir: string, name: string, value: u
   }
 }
 
+/**
+ * A process that was killed may have left files whose names are not durable: whoever goes by what they say calls this
+ * first, or a power cut takes it back. Throws MR2015.
+ */
+export function settleNames({ disk }: Disk, dataDir: string): void {
+  try {
+    disk.fsyncDir(dataDir)
+  } catch (error) {
+    throw error instanceof DiskError ? unusable(error) : error
+  }
+}
+
 /** Whether the file is there, with this value and undamaged. Throws MR2015 where it cannot be read. */
 export function holdsJson({ disk }: Disk, dataDir: string, name: string, value: unknown): boolean {
   const bytes = bytesOf(disk, `${dataDir}/${name}`)

@@ -14,7 +14,7 @@ import { WatermarkBoard } from '../process/time/board.ts'
 import { assign } from './assignment.ts'
 import type { Assignment } from './assignment.ts'
 import type { EngineConfig } from './config.ts'
-import { unusable } from './data-files.ts'
+import { settleNames, unusable } from './data-files.ts'
 import { deferred } from './deferred.ts'
 import { startLogThread } from './log-host.ts'
 import type { LogHost } from './log-host.ts'
@@ -89,6 +89,7 @@ export class Engine {
     for (const note of host.notes) logger.info({ dataDir }, note)
     try {
       env.disk.mkdir(cacheDirOf(dataDir))
+      settleNames(env, dataDir)
       const paused = new Paused(env, dataDir)
       const log = await LogClient.connect(env, portOf(host.attach()))
       const admitted = await createTopics(log, await planning)

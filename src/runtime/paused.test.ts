@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Simulation } from '../core/env/simulated/index.ts'
-import { saveJson } from './data-files.ts'
+import { saveJson, settleNames } from './data-files.ts'
 import { Paused } from './paused.ts'
 
 function directory() {
@@ -18,6 +18,23 @@ describe('the list of what is paused', () => {
     first.add(['shop/main/1'])
     first.delete(['shop/main/0', 'nobody'])
     expect(new Paused(env, '/data').tasks).toEqual(['gone/main/0', 'shop/main/1'])
+  })
+
+  it('stays as the next process found it, though the one before was killed at its sync and the power goes', () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const world = new Simulation({ seed: `paused ${seed}` })
+      const first = world.env('engine')
+      first.disk.mkdir('/data')
+      first.disk.fsyncDir('/')
+      new Paused(first, '/data').add(['shop/main/0'])
+      world.disk().inject({ on: 'fsyncDir', effect: { crash: 'kill', moment: 'before' } })
+      expect(() => new Paused(first, '/data').delete(['shop/main/0'])).toThrow('is dead')
+      const second = world.env('engine')
+      settleNames(second, '/data')
+      const { tasks } = new Paused(second, '/data')
+      second.crash('power')
+      expect(new Paused(world.env('engine'), '/data').tasks).toEqual(tasks)
+    }
   })
 
   it('is refused where it is damaged: without it, what was paused would run', () => {
