@@ -79,13 +79,18 @@ export interface EngineCounts {
   opened: number
   torn: number
   snapshots: number
+  ended: number
+  hung: number
 }
 
 export class SimulatedEngine {
   /** Of the pipelines that run, or ran last. */
   plans: readonly Plan[]
-  /** Since the first start: times the log was opened, those that found a torn tail, snapshots made. */
-  readonly counts: EngineCounts = { opened: 0, torn: 0, snapshots: 0 }
+  /**
+   * Since the first start: times the log was opened, those that found a torn tail, snapshots made, workers that user code
+   * ended, and those that it held up.
+   */
+  readonly counts: EngineCounts = { opened: 0, torn: 0, snapshots: 0, ended: 0, hung: 0 }
   #options: SimulatedEngineOptions
   #life: Life | undefined
 
@@ -181,7 +186,12 @@ export class SimulatedEngine {
    * comes after it in this function has no effect.
    */
   endThread(how: ThreadFault): never {
-    must(this.#life?.working, 'user code runs').fault(how)
+    const thread = must(this.#life?.working, 'user code runs')
+    // What goes on in one that has ended is no more than the rest of a step.
+    if (thread.env.alive) {
+      this.counts[how === 'hang' ? 'hung' : 'ended']++
+      thread.fault(how)
+    }
     throw new Error(`Nothing comes after it: ${how}.`)
   }
 

@@ -8,7 +8,6 @@ import {
   Simulation,
   SimulationStuck,
 } from '../../src/testing/index.ts'
-import type { ThreadFault } from '../../src/testing/index.ts'
 import { Chaos } from './chaos.ts'
 import { checkAll, positionsOf } from './check.ts'
 import type { Final } from './check.ts'
@@ -118,7 +117,7 @@ class Run {
       config,
       this.#sinks.sinks,
       simulation.random('versions'),
-      (fault) => this.#faulty(fault),
+      (fault) => this.#engine.endThread(fault),
     )
     this.#versions = versions
     const { segmentBytes, checkpointBytes, snapshotBytes, commitIntervalMs, stepRows, workers } =
@@ -217,6 +216,8 @@ class Run {
     this.tally.reloads = this.#versions.changed
     this.tally.snapshots = this.#engine.counts.snapshots
     this.tally.torn = this.#engine.counts.torn
+    this.tally.fatal = this.#engine.counts.ended
+    this.tally.hung = this.#engine.counts.hung
     this.#observer.stop()
     const final = await this.#final()
     this.#observer.check(final.walk)
@@ -252,13 +253,6 @@ class Run {
     const pass = async (): Promise<void> => void (damaged = await scrubbed(this.simulation))
     await this.#drive('reading it all again', pass())
     return damaged
-  }
-
-  /** User code ends its thread, or does not return. */
-  #faulty(fault: ThreadFault): never {
-    if (fault === 'hang') this.tally.hung++
-    else this.tally.fatal++
-    return this.#engine.endThread(fault)
   }
 
   /** What the engine writes to its log. */
