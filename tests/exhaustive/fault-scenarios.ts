@@ -1,7 +1,7 @@
 /** Whoever else uses the disk, with a disk that fails: snapshots, the file sink, small files of the engine, sources. */
 import { Simulation } from '../../src/core/env/simulated/index.ts'
 import type { SimulatedDisk } from '../../src/core/env/simulated/index.ts'
-import { readJson, saveJson } from '../../src/runtime/data-files.ts'
+import { readJson, saveJson, settleNames } from '../../src/runtime/data-files.ts'
 import { file as fileSink } from '../../src/sinks/file/index.ts'
 import type { SinkBatch } from '../../src/sinks/sink.ts'
 import { file as fileSource, hostMetrics } from '../../src/sources/index.ts'
@@ -197,6 +197,7 @@ function smallFiles(): Started {
   let saved = 0
   let tried = 0
   const run = async (): Promise<void> => {
+    await persistently(1, async () => settleNames(env, 'data'))
     for (let i = 1; i <= 3; i++) {
       tried = i
       await persistently(1, async () => saveJson(env, 'data', 'plans.json', { i }))
