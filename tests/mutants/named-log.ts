@@ -10,6 +10,8 @@ const full = { tests: [`${embedded}/full.test.ts`] }
 const decide = { tests: [`${embedded}/decide.test.ts`] }
 const quarantine = { tests: [`${embedded}/quarantine.test.ts`] }
 const chain = { tests: [`${embedded}/segment-map.test.ts`] }
+const durableMark = { tests: [`${embedded}/durable-mark.test.ts`] }
+const unsynced = { tests: [`${embedded}/unsynced-slot.test.ts`] }
 const publish = { tests: [`${embedded}/publish.test.ts`] }
 const log = { tests: [`${embedded}/log.test.ts`], only: 'on the simulated disk' }
 
@@ -71,9 +73,29 @@ export const namedLog: readonly NamedMutant[] = [
     breaks: 'I6',
     file: `${embedded}/disk-log.ts`,
     find: `    yield* step('fdatasync', this.#markFile.path, () => this.#markFile.fdatasync())
+    this.#markSlot`,
+    replace: `    this.#markSlot`,
+    gate: durableMark,
+  },
+  {
+    name: 'mark-built-on-unsynced',
+    what: 'Recovery writes one slot of the mark while what a killed process left of the other is in the cache alone.',
+    breaks: 'I7',
+    file: `${embedded}/disk-log.ts`,
+    find: `    yield* step('fdatasync', this.#markFile.path, () => this.#markFile.fdatasync())
+    yield* syncFile`,
+    replace: `    yield* syncFile`,
+    gate: unsynced,
+  },
+  {
+    name: 'super-built-on-unsynced',
+    what: 'Recovery writes one SUPER while what a killed process left of the other is in the cache alone.',
+    breaks: 'I7',
+    file: `${embedded}/disk-log.ts`,
+    find: `    yield* syncFile(this.#disk, \`\${this.directory}/SUPER.\${this.#superSlot}\`)
 `,
     replace: '',
-    gate: crash,
+    gate: unsynced,
   },
   {
     name: 'mark-over-itself',
