@@ -10,7 +10,7 @@ const full = { tests: [`${embedded}/full.test.ts`] }
 const decide = { tests: [`${embedded}/decide.test.ts`] }
 const quarantine = { tests: [`${embedded}/quarantine.test.ts`] }
 const chain = { tests: [`${embedded}/segment-map.test.ts`] }
-const durableMark = { tests: [`${embedded}/durable-mark.test.ts`] }
+const slots = { tests: [`${embedded}/slots.test.ts`] }
 const unsynced = { tests: [`${embedded}/unsynced-slot.test.ts`] }
 const publish = { tests: [`${embedded}/publish.test.ts`] }
 const log = { tests: [`${embedded}/log.test.ts`], only: 'on the simulated disk' }
@@ -75,7 +75,7 @@ export const namedLog: readonly NamedMutant[] = [
     find: `    yield* step('fdatasync', this.#markFile.path, () => this.#markFile.fdatasync())
     this.#markSlot`,
     replace: `    this.#markSlot`,
-    gate: durableMark,
+    gate: slots,
   },
   {
     name: 'mark-built-on-unsynced',
@@ -113,7 +113,7 @@ export const namedLog: readonly NamedMutant[] = [
     file: `${embedded}/disk-log.ts`,
     find: 'const slot = this.#superSlot === 0 ? 1 : 0',
     replace: 'const slot = this.#superSlot',
-    gate: crash,
+    gate: slots,
   },
   {
     name: 'super-not-synced',

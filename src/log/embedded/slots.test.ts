@@ -3,8 +3,8 @@ import { must } from '../../core/assert.ts'
 import { Simulation } from '../../core/env/simulated/index.ts'
 import type { Log } from '../log.ts'
 import { blockOf, topic } from '../log.suite.ts'
-import { DIRECTORY, inSimulation, small } from './damage.suite.ts'
-import { decodeMark, MARK_SLOT } from './format.ts'
+import { DIRECTORY, fill, inSimulation, small } from './damage.suite.ts'
+import { decodeMark, decodeSuper, MARK_SLOT } from './format.ts'
 import { openEmbeddedLog } from './index.ts'
 
 /** What a power cut leaves of the mark, whatever else it takes. */
@@ -33,4 +33,27 @@ test('what is acknowledged lies below a durable mark: damage to it cannot pass f
   const log = await inSimulation(sim, openEmbeddedLog({ env, ...small }))
   await inSimulation(sim, commits(log))
   await inSimulation(sim, log.stop())
+})
+
+test('SUPER is never written over the newest that is durable: torn, it would take the place of the checkpoint with it (I7)', async () => {
+  const sim = new Simulation({ seed: 'super' })
+  const disk = sim.disk()
+  const sequenceOf = (path: string): number => {
+    const node = disk.find(path)
+    if (node?.kind !== 'file') return -1
+    const made = decodeSuper(Uint8Array.from(node.durable.view()))
+    return made.result === 'super' ? made.sequence : -1
+  }
+  await inSimulation(sim, fill(sim.env('engine'), 1))
+  let writes = 0
+  disk.hook = (operation, path) => {
+    const slot = /SUPER\.([01])$/.exec(path)?.[1]
+    if (operation !== 'write' || slot === undefined) return undefined
+    writes++
+    const other = `${DIRECTORY}/SUPER.${1 - Number(slot)}`
+    expect(sequenceOf(other)).toBeGreaterThan(sequenceOf(`${DIRECTORY}/SUPER.${slot}`))
+    return undefined
+  }
+  await inSimulation(sim, fill(sim.env('engine'), 40))
+  expect(writes).toBeGreaterThan(3)
 })
