@@ -185,19 +185,26 @@ class HttpReader extends Reader {
     const url = new URL(this.#url)
     url.searchParams.set('follow', 'true')
     url.searchParams.set('from', this.resume)
-    return new Promise((resolve) => {
+    return new Promise((ended) => {
+      let over = false
+      const resolve = (): void => {
+        over = true
+        ended()
+      }
       const asked = request(url, { agent: false }, (answer) => {
         let left = ''
         answer.setEncoding('utf8')
         answer.on('data', (text: string) => {
+          // What a connection that has ended still holds, the next one is given again.
+          if (over) return
           const lines = (left + text).split('\n')
           left = lines.pop() ?? ''
           for (const line of lines) if (line !== '') this.#take(line)
           answer.pause()
           setTimeout(() => answer.resume(), Math.random() * PAUSE_MS)
         })
-        answer.on('error', () => resolve())
-        answer.on('close', () => resolve())
+        answer.on('error', resolve)
+        answer.on('close', resolve)
       })
       ends(asked, end, resolve)
       asked.end()
@@ -237,11 +244,17 @@ class SocketReader extends Reader {
   protected connection(end: AbortSignal): Promise<void> {
     const url = new URL(this.#url)
     url.searchParams.set('from', this.resume)
-    return new Promise((resolve) => {
+    return new Promise((ended) => {
+      let over = false
+      const resolve = (): void => {
+        over = true
+        ended()
+      }
       const socket = new WebSocket(url)
-      socket.on('error', () => resolve())
-      socket.on('close', () => resolve())
+      socket.on('error', resolve)
+      socket.on('close', resolve)
       socket.on('message', (data: Buffer) => {
+        if (over) return
         this.#take(data.toString('utf8'))
         socket.pause()
         setTimeout(() => socket.resume(), Math.random() * PAUSE_MS)
