@@ -97,3 +97,8 @@ function shortened(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
+
+/** Of a validator with functions of the user's. */
+export function thrown(error: unknown): string {
+  return `the validator threw ${error instanceof Error ? error.message : String(error)}`
+}

@@ -1,7 +1,7 @@
 /** TypeBox and plain JSON Schema: checked by code that is generated once. */
 import { Compile } from 'typebox/schema'
 import { MillraceError } from '../errors.ts'
-import { firstProblem, isObject, notAnObject } from './explain.ts'
+import { firstProblem, isObject, notAnObject, thrown } from './explain.ts'
 import { fieldsOf } from './fields.ts'
 import type { Schema } from './schema.ts'
 import { versionOf } from './version.ts'
@@ -28,7 +28,12 @@ export function compiledSchema(json: Json): Schema {
     root,
     version: versionOf(json),
     check: (value) => {
-      if (!validator.Check(value)) return firstProblem(validator.Errors(value)[1], value)
+      try {
+        if (!validator.Check(value)) return firstProblem(validator.Errors(value)[1], value)
+      } catch (error) {
+        // A refinement of the user's is called with what the rest of the schema may have refused.
+        return thrown(error)
+      }
       return isObject(value) ? undefined : notAnObject(value)
     },
   }

@@ -258,6 +258,11 @@ test('a validator that throws, or answers late with a promise, refuses the event
     }),
   )
   expect(throwing.check({})).toMatch(/threw oh/)
+  const inner = Type.Object({ b: Type.Number() })
+  const event = Type.Object({ a: Type.Optional(inner) })
+  const refined = schemaOf(Type.Refine(event, (value) => (value.a as { b: number }).b > 0))
+  expect(refined.check({})).toMatch(/threw .*undefined/)
+  expect(refined.check({ a: { b: 1 } })).toBeUndefined()
   const late = schemaOf(
     standard((value) => {
       if (Object.keys(value as object).length === 0) return { value }

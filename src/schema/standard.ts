@@ -1,6 +1,6 @@
 /** Validators of other libraries, through Standard Schema: they run on a copy, and must give back what they got. */
 import { MillraceError } from '../errors.ts'
-import { isObject, notAnObject, problemText } from './explain.ts'
+import { isObject, notAnObject, problemText, thrown } from './explain.ts'
 import { fieldsOf } from './fields.ts'
 import type { StandardIssue, StandardSchema } from './infer.ts'
 import type { Schema } from './schema.ts'
@@ -46,7 +46,7 @@ function checkWith({ validate }: StandardSchema['~standard'], value: unknown): s
   try {
     result = validate(copyOf(value))
   } catch (error) {
-    return `the validator threw ${error instanceof Error ? error.message : String(error)}`
+    return thrown(error)
   }
   if (isPromise(result)) {
     result.catch(() => {})
