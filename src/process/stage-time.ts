@@ -232,7 +232,6 @@ export class StageTime {
     if (this.#options.careful === true) this.#options.mark?.(task.id, undefined)
     const to = task.time.merged()
     const { cursor } = task.time
-    // By name: a pipeline that changed meanwhile may have others, and in another order.
     const closed = [...(cursor?.closed ?? [])]
     for (const { operator, shiftMs } of this.#built.aggregates) {
       const { name } = operator
@@ -240,10 +239,10 @@ export class StageTime {
         operator.closedUpTo(task.partition, to - shiftMs)
         continue
       }
-      const after = name === cursor?.aggregate ? cursor.key : undefined
+      const after = cursor?.behind[name]
       const stopped = operator.advance(task.partition, to - shiftMs, after, budget)
       if (stopped !== undefined) {
-        task.time.stoppedAt({ aggregate: name, key: stopped, closed })
+        task.time.stoppedAt({ behind: { ...cursor?.behind, [name]: stopped }, closed })
         return
       }
       closed.push(name)

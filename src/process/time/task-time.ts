@@ -17,10 +17,10 @@ export interface TimeRecord {
   readonly layout: string
 }
 
-/** Closing stopped in this aggregate, behind this key. */
+/** How far closing came. By name: the next version of the pipeline may have other aggregates, in another order. */
 export interface Cursor {
-  readonly aggregate: string
-  readonly key: string
+  /** The key behind which an aggregate stopped. */
+  readonly behind: Readonly<Record<string, string>>
   /** Aggregates that are closed already. */
   readonly closed: readonly string[]
 }
