@@ -1,4 +1,7 @@
 /** An operator: pauses and resumes what runs, asks how it stands, and sends dead letters back, whatever else goes on. */
+import { DiskError } from '../../src/core/env/env.ts'
+import { ProcessDied } from '../../src/core/env/simulated/index.ts'
+import { MillraceError } from '../../src/errors.ts'
 import { ledgerOf } from '../../src/runtime/admin/ledger.ts'
 import { openLetters, replayLetters } from '../../src/runtime/admin/letters.ts'
 import { changelogsOf } from '../../src/runtime/snapshots.ts'
@@ -57,7 +60,7 @@ export class Steering {
     const parts = task.split('/')
     const target = random.chance(0.7) ? task : parts.slice(0, random.chance(0.7) ? -1 : 1).join('/')
     if (target === 'ingest') return
-    const said = attempt(() => by.steering.pause(target))
+    const said = this.#attempt(() => by.steering.pause(target))
     const sure = said !== undefined
     if (sure) this.#tally.paused++
     await this.#sleep(random.int(200))
@@ -88,7 +91,10 @@ export class Steering {
     let answer: boolean | undefined
     void by.steering.resume(target).then(
       () => (answer = true),
-      () => (answer = false),
+      (error: unknown) => {
+        this.#excuse(error)
+        answer = false
+      },
     )
     while (answer === undefined) {
       await this.#sleep(5)
@@ -113,7 +119,7 @@ export class Steering {
         )
     })
     // It may be that the log stops.
-    books.catch(() => undefined)
+    books.catch((error: unknown) => this.#excuse(error))
     void supervisor.reports.tasks().then((tasks) => {
       supervisor.notReady(tasks)
       const ids = tasks.map(({ id }) => id)
@@ -130,7 +136,7 @@ export class Steering {
           this.error ??= violation('steering', `a snapshot of all leaves out ${changelog}`)
     }
     // It may not be up, or fail with the disk.
-    void taken.then(full, () => undefined)
+    taken.then(full).catch((error: unknown) => this.#excuse(error))
   }
 
   #replay(): void {
@@ -153,17 +159,27 @@ export class Steering {
         await writer.close()
       }
     }
-    const done = (): void => void (this.#asked = undefined)
     // A commit that was refused, or of which nobody knows: the letters are still open then, or they are not.
-    void replay().then(done, done)
+    const failed = (error: unknown): void => this.#excuse(error)
+    void replay()
+      .catch(failed)
+      .then(() => (this.#asked = undefined))
   }
-}
 
-/** Undefined where it failed, or the process died in it: it may be done or not. */
-function attempt<T>(act: () => T): T | undefined {
-  try {
-    return act()
-  } catch {
-    return undefined
+  /** Undefined where it failed, or the process died in it: it may be done or not. */
+  #attempt<T>(act: () => T): T | undefined {
+    try {
+      return act()
+    } catch (error) {
+      this.#excuse(error)
+      return undefined
+    }
+  }
+
+  /** An engine that stops, dies or has a failing disk may refuse; nothing else is excused. */
+  #excuse(error: unknown): void {
+    const mayBe =
+      error instanceof MillraceError || error instanceof DiskError || error instanceof ProcessDied
+    if (!mayBe) this.error ??= error instanceof Error ? error : new Error(String(error))
   }
 }
