@@ -4,6 +4,7 @@ import { cloneMessage } from './clone.ts'
 
 interface Message {
   readonly views: readonly Uint8Array[]
+  readonly inSet: ReadonlySet<Uint8Array>
   readonly rest: unknown
 }
 
@@ -21,7 +22,14 @@ const message = fc
       const start = a % bytes.length
       return bytes.subarray(start, start + (b % (bytes.length - start + 1)))
     })
-    return { buffer: bytes.buffer as ArrayBuffer, message: { views, rest } satisfies Message }
+    return {
+      buffer: bytes.buffer as ArrayBuffer,
+      message: {
+        views,
+        inSet: new Set(views.map((view) => view.subarray())),
+        rest,
+      } satisfies Message,
+    }
   })
 
 test('a message arrives as structuredClone gives it, whether its buffer moves or not', () => {

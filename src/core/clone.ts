@@ -69,7 +69,9 @@ class Cloner {
     if (typeof value !== 'object' || value === null) return
     if (value instanceof Uint8Array) {
       if (buffers.has(value.buffer)) this.#moving.set(value, extentOf(value))
-    } else for (const item of Object.values(value)) this.#findViews(item, buffers)
+    } else
+      for (const item of value instanceof Set ? value : Object.values(value))
+        this.#findViews(item, buffers)
   }
 }
 

@@ -123,6 +123,15 @@ describe('the engine', () => {
     await world.until(() => world.arrived.length === 2)
   })
 
+  test('that was killed is stopped already', async () => {
+    const world = new World()
+    await world.start()
+    world.engine.kill()
+    let stopped = false
+    void world.engine.stop().then(() => (stopped = true))
+    await world.until(() => stopped)
+  })
+
   test('waits longer between the deaths of a worker, and answers meanwhile that it is not ready', async () => {
     const world = new World('exit', { workers: 1 })
     await world.start()

@@ -13,7 +13,7 @@ export interface LogSurroundings {
   readonly data: LogThreadData
   readonly serve: typeof serveLog
   /** Called when the log is open. */
-  readonly opened: () => void
+  readonly opened?: () => void
 }
 
 /** The thread that owns the log: recovers it, serves clients, and says so when nothing may be acknowledged any more. */
@@ -43,7 +43,7 @@ export async function runLog({ env, port, data, serve, opened }: LogSurroundings
     })
     const logId = Buffer.from(host.engine.log.uuid).toString('hex')
     say({ type: 'open', logId, logEpoch: report.epoch, notes: notesOn(dataDir, report) })
-    opened()
+    opened?.()
   } catch (error) {
     failed(error)
     port.close?.()

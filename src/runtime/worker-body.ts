@@ -27,7 +27,7 @@ export interface WorkerSurroundings {
   /** Loads a module of the user's. */
   readonly load: (url: string) => LoadedPipeline | Promise<LoadedPipeline>
   /** Called when every runner is open. */
-  readonly running: () => void
+  readonly running?: () => void
   readonly limits?: Partial<WorkerLimits>
 }
 
@@ -63,7 +63,7 @@ export class WorkerBody {
         if (ran || phase === 'opening') return
         ran = true
         this.#say({ type: 'running' })
-        running()
+        running?.()
       },
       onFailed: ({ runner, error }) =>
         this.#say({

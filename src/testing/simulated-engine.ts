@@ -352,6 +352,8 @@ class Life {
   }
 
   async stop(): Promise<void> {
+    // Threads that are gone already would never say that they end.
+    if (!this.env.alive) return
     this.#stopping = true
     await this.engine?.stop()
     this.env.end()
@@ -370,7 +372,7 @@ class Life {
       'plan-thread': ({ port }, data) => runPlanning({ port, data, load }),
       'log-thread': async ({ env, port }, data) => {
         const serve = this.#serve
-        await runLog({ env, port, data, serve, opened: () => undefined })
+        await runLog({ env, port, data, serve })
         // What it goes on with are messages.
         await new Promise(() => undefined)
       },
@@ -389,8 +391,7 @@ class Life {
         })
         const { env, port } = thread
         const beat = new SimulatedBeat(data.beat, env, () => (this.working = thread))
-        const running = (): void => undefined
-        const body = new WorkerBody({ env, port, data, beat, load, running, limits })
+        const body = new WorkerBody({ env, port, data, beat, load, limits })
         this.#workers.set(data.slot, { thread, body, data })
         return body.run()
       },
