@@ -61,6 +61,8 @@ class Thread {
     this.#worker = new Worker(new URL(entry, import.meta.url), {
       name: 'millrace sqlite',
       workerData: data,
+      // Rows pass through it; more would only be memory that nobody counts.
+      resourceLimits: { maxYoungGenerationSizeMb: 24 },
     })
     this.#worker.on('message', (answer: ThreadAnswer) => this.#answer(answer))
     this.#worker.on('error', (error) => this.#die(error))
