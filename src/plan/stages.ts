@@ -47,13 +47,13 @@ class Cutter {
 
   stages(): readonly StageDraft[] {
     for (const node of this.#definition.nodes) this.#visit(node)
-    return this.#stages.filter(({ nodes, outputs, inputs }) => {
-      if (nodes.length > 0 || outputs.length > 0) return true
-      const shedding = inputs.find(({ shed }) => shed !== undefined)
-      if (shedding === undefined) return false
-      const what = `Stream ${shedding.topic} has the option shed, and no stage of the pipeline reads it.`
-      throw new MillraceError('MR3022', what)
-    })
+    const works = ({ nodes, outputs }: StageDraft): boolean =>
+      nodes.length > 0 || outputs.length > 0
+    const unread = this.#stages.filter((stage) => !works(stage)).flatMap(({ inputs }) => inputs)
+    const shedding = unread.find(({ shed }) => shed !== undefined)
+    if (shedding === undefined) return this.#stages.filter(works)
+    const what = `Stream ${shedding.topic} has the option shed, and no stage of the pipeline reads it.`
+    throw new MillraceError('MR3022', what)
   }
 
   #visit(node: Node): void {
