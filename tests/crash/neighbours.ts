@@ -3,7 +3,7 @@
  * lose their connection. Half a request must leave nothing; what a reader was shown must be what the topic holds at the
  * end, at the same offsets, with nothing left out (I3, I9). They know the engine by its HTTP alone.
  */
-import { request, type ClientRequest } from 'node:http'
+import { request } from 'node:http'
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
 import { eachRecord } from './read-topic.ts'
@@ -101,6 +101,14 @@ export class Neighbours {
   }
 }
 
+interface Connection {
+  /** Aborts when its client is to be gone. */
+  readonly end: AbortSignal
+  /** It has ended: what it still holds, the next one is given again. */
+  readonly over: () => boolean
+  readonly done: () => void
+}
+
 /** Reads on from where it stood, over whatever connections it takes. */
 abstract class Reader {
   shown = 0
@@ -117,15 +125,21 @@ abstract class Reader {
       // Signals made of two would hold on to every connection until the last of them has ended.
       signal.addEventListener('abort', abort, { once: true })
       const timer = setTimeout(abort, CONNECTION_MS * (0.5 + Math.random()))
-      await this.connection(cut.signal)
+      await new Promise<void>((ended) => {
+        let over = false
+        const done = (): void => {
+          over = true
+          ended()
+        }
+        this.connect({ end: cut.signal, over: () => over, done })
+      })
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
       await pause(20, signal)
     }
   }
 
-  /** One connection, until it ends or `end` says so. */
-  protected abstract connection(end: AbortSignal): Promise<void>
+  protected abstract connect(connection: Connection): void
 
   protected see({ partition, offset, value }: Shown): void {
     const seen = this.#seen.get(partition) ?? []
@@ -181,34 +195,28 @@ class HttpReader extends Reader {
     this.#url = url
   }
 
-  protected connection(end: AbortSignal): Promise<void> {
+  protected connect({ end, over, done }: Connection): void {
     const url = new URL(this.#url)
     url.searchParams.set('follow', 'true')
     url.searchParams.set('from', this.resume)
-    return new Promise((ended) => {
-      let over = false
-      const resolve = (): void => {
-        over = true
-        ended()
-      }
-      const asked = request(url, { agent: false }, (answer) => {
-        let left = ''
-        answer.setEncoding('utf8')
-        answer.on('data', (text: string) => {
-          // What a connection that has ended still holds, the next one is given again.
-          if (over) return
-          const lines = (left + text).split('\n')
-          left = lines.pop() ?? ''
-          for (const line of lines) if (line !== '') this.#take(line)
-          answer.pause()
-          setTimeout(() => answer.resume(), Math.random() * PAUSE_MS)
-        })
-        answer.on('error', resolve)
-        answer.on('close', resolve)
+    const asked = request(url, { agent: false }, (answer) => {
+      let left = ''
+      answer.setEncoding('utf8')
+      answer.on('data', (text: string) => {
+        if (over()) return
+        const lines = (left + text).split('\n')
+        left = lines.pop() ?? ''
+        for (const line of lines) if (line !== '') this.#take(line)
+        answer.pause()
+        setTimeout(() => answer.resume(), Math.random() * PAUSE_MS)
       })
-      ends(asked, end, resolve)
-      asked.end()
+      answer.on('error', done)
+      answer.on('close', done)
     })
+    asked.on('error', done)
+    asked.on('close', done)
+    end.addEventListener('abort', () => asked.destroy(), { once: true })
+    asked.end()
   }
 
   /** A line that lacks its end is not counted as read: it comes again. */
@@ -241,26 +249,19 @@ class SocketReader extends Reader {
     this.#url.protocol = 'ws:'
   }
 
-  protected connection(end: AbortSignal): Promise<void> {
+  protected connect({ end, over, done }: Connection): void {
     const url = new URL(this.#url)
     url.searchParams.set('from', this.resume)
-    return new Promise((ended) => {
-      let over = false
-      const resolve = (): void => {
-        over = true
-        ended()
-      }
-      const socket = new WebSocket(url)
-      socket.on('error', resolve)
-      socket.on('close', resolve)
-      socket.on('message', (data: Buffer) => {
-        if (over) return
-        this.#take(data.toString('utf8'))
-        socket.pause()
-        setTimeout(() => socket.resume(), Math.random() * PAUSE_MS)
-      })
-      end.addEventListener('abort', () => socket.terminate(), { once: true })
+    const socket = new WebSocket(url)
+    socket.on('error', done)
+    socket.on('close', done)
+    socket.on('message', (data: Buffer) => {
+      if (over()) return
+      this.#take(data.toString('utf8'))
+      socket.pause()
+      setTimeout(() => socket.resume(), Math.random() * PAUSE_MS)
     })
+    end.addEventListener('abort', () => socket.terminate(), { once: true })
   }
 
   #take(text: string): void {
@@ -272,12 +273,6 @@ class SocketReader extends Reader {
     if (message.type === 'records') for (const record of message.records) this.see(record)
     this.resume = message.resume
   }
-}
-
-function ends(asked: ClientRequest, end: AbortSignal, resolve: () => void): void {
-  asked.on('error', () => resolve())
-  asked.on('close', () => resolve())
-  end.addEventListener('abort', () => asked.destroy(), { once: true })
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
