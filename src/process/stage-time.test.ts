@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Simulation } from '../core/env/simulated/index.ts'
 import { limits } from '../limits.ts'
+import { controlBytes } from '../log/block.ts'
 import type { Writer } from '../log/log.ts'
 import type { PipelineDefinition } from '../pipeline/definition.ts'
 import type { StagePlan } from '../plan/plan.ts'
@@ -44,6 +45,9 @@ test('watermarks of many tasks for many partitions are told in several commits, 
     time.announce({ control } as unknown as Writer)
     expect(sections).toBeLessThan(limits.commitSections / 4)
     expect(bytes).toBeLessThan(limits.taskStageBytes)
+    // What is announced was counted before.
+    expect(bytes).toBeGreaterThanOrEqual(sections * controlBytes(0, 0).length)
+    expect(sections).toBeGreaterThan(0)
     if (told.size === tasks.length) break
   }
   expect(told.size).toBe(tasks.length)

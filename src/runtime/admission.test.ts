@@ -68,6 +68,22 @@ test('a worker that keeps up refuses nothing, also where much comes at once', ()
   expect(before + burst).toBeGreaterThanOrEqual(2 * 2 * limits.waitMs * 0.9)
 })
 
+test('how fast a worker answers is known as soon as it was watched for a while', () => {
+  let now = 0
+  const admission = new Admission(() => now, limits)
+  const answer = (): void => {
+    admission.begin()
+    admission.end(true)
+  }
+  now = 99
+  for (let answered = 1; answered < 1_000; answered++) answer()
+  expect(admission.most).toBe(4 * limits.least)
+  now = 100
+  answer()
+  // Ten in a millisecond, and twice what it answers in 20 ms.
+  expect(admission.most).toBe(2 * 10 * limits.waitMs)
+})
+
 test('after a burst that was too much a part of it may wait, until it has been calm', () => {
   let now = 0
   const admission = new Admission(() => now, limits)

@@ -123,6 +123,32 @@ describe('the engine', () => {
     await world.until(() => world.arrived.length === 2)
   })
 
+  test('says that it is stopping, and that it has stopped', async () => {
+    const world = new World()
+    await world.start()
+    const supervisor = world.engine.supervisor!
+    expect(supervisor.status().state).toBe('ready')
+    let stopped = false
+    void world.engine.stop().then(() => (stopped = true))
+    expect(supervisor.status().state).toBe('stopping')
+    await world.until(() => stopped)
+    expect(world.lines).toContain('info Stopped.')
+  })
+
+  test('that has failed is not stopped by being stopped', async () => {
+    const world = new World()
+    await world.start()
+    const supervisor = world.engine.supervisor!
+    world.engine.stickWorker(0)
+    let state: string | undefined
+    void supervisor.ended.then(() => {
+      void supervisor.stop()
+      ;({ state } = supervisor.status())
+    })
+    await world.until(() => state !== undefined)
+    expect(state).toBe('failed')
+  })
+
   test('that was killed is stopped already', async () => {
     const world = new World()
     await world.start()

@@ -70,6 +70,13 @@ export const harmless: readonly Harmless[] = [
     equivalent: false,
     why: 'Costs memory, as long as somebody holds on to a log that was closed.',
   },
+  {
+    file: 'src/process/shedding.ts',
+    before: 'return murmur2(this.#place) >>> 0 < this.#share * 2 ** 32',
+    after: 'return murmur2(this.#place) >>> 0 <= this.#share * 2 ** 32',
+    equivalent: false,
+    why: 'Of 2^32 hashes one more is in a sample; a share of 0, of which that would be all, is refused.',
+  },
 ]
 
 export function explained({ file, before, after, nth }: MechanicalMutant): Harmless | undefined {

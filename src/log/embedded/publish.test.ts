@@ -1,9 +1,12 @@
 /** Nothing is shown before it is durable (I9): what a reader ever saw is there after a power cut at that very moment. */
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { SeededRandom, Simulation } from '../../core/env/simulated/index.ts'
 import { drain, put, topic, valuesOf } from '../log.suite.ts'
 import type { Reader } from '../log.ts'
+import { inSimulation } from './damage.suite.ts'
 import { openEmbeddedLog } from './index.ts'
+import { PublishedEnd } from './published.ts'
+import type { Published } from './published.ts'
 
 const options = {
   directory: 'data',
@@ -66,4 +69,27 @@ test('a reader sees nothing that a power cut takes away, and no part of what is 
     expect(there!.slice(0, seen.length)).toEqual(seen)
   }
   expect(during).toBeGreaterThan(500)
+})
+
+test('a reader whose look falls between two publications sees the second, and takes it for published', async () => {
+  const sim = new Simulation({ seed: 1 })
+  const look = async (): Promise<void> => {
+    const log = await openEmbeddedLog({ env: sim.env('engine'), ...options })
+    await log.topics.create(topic('a'))
+    const reader = await log.reader([start])
+    const writer = await log.open('w')
+    const ends = vi.spyOn(PublishedEnd.prototype, 'read')
+    try {
+      expect(glimpse(reader)).toEqual([])
+      const before = ends.mock.results.at(-1)!.value as Published
+      await put(writer, 'a', 0, 'meanwhile')
+      // What it asks first is how far the log was published; the segments are brought up to the end after that.
+      ends.mockReturnValueOnce(before)
+      expect(glimpse(reader)).toEqual(['meanwhile'])
+    } finally {
+      ends.mockRestore()
+    }
+    await log.stop()
+  }
+  await inSimulation(sim, look())
 })

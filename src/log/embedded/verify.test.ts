@@ -8,10 +8,11 @@ import type { SimulatedEnv } from '../../core/env/simulated/index.ts'
 import { blockOf, topic } from '../log.suite.ts'
 import { openEmbeddedLog } from './index.ts'
 import type { LocalLog } from './index.ts'
+import { sectionKinds } from './format.ts'
 import { isDamaged } from './report.ts'
 import type { LogReport } from './report.ts'
 import { verifyLog } from './verify.ts'
-import { listUnits } from './walk.ts'
+import { listUnits, walkUnit } from './walk.ts'
 import {
   damaged,
   digest,
@@ -111,6 +112,27 @@ describe('a directory that nobody runs on', () => {
     ])
     expect(offsetsOf(seen)).toBe(1)
     expect(finding!.means).toContain('millrace salvage')
+  })
+
+  test('says what a damaged part of a commit was for', async () => {
+    const files = await golden()
+    const { disk } = restored(files).env
+    const sections = listUnits(disk, small.directory).flatMap((unit) =>
+      [...walkUnit(disk, unit, unit.size)].flatMap((found) =>
+        found.found === 'commit'
+          ? found.sections.map(({ section }) => ({ path: `/${unit.path}`, section }))
+          : [],
+      ),
+    )
+    for (const [kind, says] of [
+      [sectionKinds.positions, /^The positions in commit/],
+      [sectionKinds.changes, /^The changes of topics and writers in commit/],
+      [sectionKinds.checkpoint, /^The contents of a checkpoint in commit/],
+    ] as const) {
+      const { path, section } = sections.find((one) => one.section.kind === kind)!
+      const { findings } = report(restored(damaged(files, path, section.at, 0)).env)
+      expect(findings.map(({ what }) => what)).toContainEqual(expect.stringMatching(says))
+    }
   })
 
   test('names the commits and offsets of a segment that is gone', async () => {
