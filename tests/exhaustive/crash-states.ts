@@ -183,7 +183,7 @@ export async function lives(): Promise<readonly Life[]> {
     }
   const created = await after(none, new Ledger(), create)
   const written = await after(created.before, created.ledger, write)
-  const filled = await after(written.before, written.ledger, fill(210))
+  const filled = await after(written.before, written.ledger, fill(250))
   const filledMore = await after(written.before, written.ledger, fill(1_400, largeSegment))
   const torn = await tornAfter(created.before, created.ledger, write)
   const open = async (world: Simulation): Promise<void> => void (await openLog(world.env('engine')))

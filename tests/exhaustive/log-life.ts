@@ -9,7 +9,7 @@ import type { Log, Writer } from '../../src/log/log.ts'
 export const directory = 'data'
 export const options = {
   directory,
-  segmentBytes: 6_500,
+  segmentBytes: 7_000,
   checkpointBytes: 3_000,
   reserve: { low: 0, high: 0 },
   retentionCheckMs: 1e9,

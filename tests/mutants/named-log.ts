@@ -13,6 +13,7 @@ const chain = { tests: [`${embedded}/segment-map.test.ts`] }
 const slots = { tests: [`${embedded}/slots.test.ts`] }
 const unsynced = { tests: [`${embedded}/unsynced-slot.test.ts`] }
 const publish = { tests: [`${embedded}/publish.test.ts`] }
+const firstLook = { tests: [`${embedded}/first-look.test.ts`] }
 const log = { tests: [`${embedded}/log.test.ts`], only: 'on the simulated disk' }
 
 export const namedLog: readonly NamedMutant[] = [
@@ -382,5 +383,14 @@ export const namedLog: readonly NamedMutant[] = [
 `,
     replace: '',
     gate: retain,
+  },
+  {
+    name: 'end-taken-for-newest-segment',
+    what: 'A reader that begins at the end of a partition begins in the segment that is the newest when it first looks.',
+    breaks: 'I1',
+    file: `${embedded}/reader.ts`,
+    find: 'offset >= next ? tail : ',
+    replace: 'offset >= next ? segments.tailBase : ',
+    gate: firstLook,
   },
 ]

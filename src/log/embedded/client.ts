@@ -53,10 +53,9 @@ export class LogClient implements Log {
   ) {
     this.#port = port
     this.#sleep = sleep
-    this.#end = new PublishedEnd(welcome.published)
-    this.#segments = new Segments(env.disk, `${welcome.directory}/log`, welcome.uuid, () =>
-      this.#end.read(),
-    )
+    const { published, directory, uuid, newest } = welcome
+    const end = (this.#end = new PublishedEnd(published))
+    this.#segments = new Segments(env.disk, `${directory}/log`, uuid, () => end.read(), newest)
     this.topics = this.#topics()
     port.onClose(() => this.#ended('The log thread ended.'))
   }

@@ -17,7 +17,8 @@ import {
 } from './format.ts'
 import type { FrameHead, Mark, SegmentId, Super } from './format.ts'
 import type { Published } from './published.ts'
-import { SegmentMap } from './segment-map.ts'
+import type { NewestSegment } from './segments.ts'
+import { INDEX_HEADER, SegmentMap } from './segment-map.ts'
 import type { SealedFact } from './segment-map.ts'
 import { writeArchive } from './archive.ts'
 import type { Archived, LiveSection } from './archive.ts'
@@ -109,6 +110,11 @@ export class DiskLog {
 
   get checkpointLsn(): number {
     return this.#super.checkpointLsn
+  }
+
+  /** With all that was appended, also where a reader may not see it yet. */
+  get newest(): NewestSegment {
+    return { id: this.#map.id, index: this.#map.encode(this.uuid) }
   }
 
   get published(): Published {
@@ -324,7 +330,10 @@ export function* createSegment(
   return made
 }
 
-/** Writes a sealed segment's index. It is derived and never trusted blindly, so it is neither synced nor required. */
+/**
+ * Writes a sealed segment's index. It is derived, never trusted blindly, and not required: a start makes it again where its
+ * header is not there. The header is synced after the rest: where it is, all is, and nobody walks the segment.
+ */
 export function* writeIndex(
   disk: Disk,
   log: string,
@@ -335,7 +344,11 @@ export function* writeIndex(
   try {
     const file = yield* step('open', path, () => disk.open(path, 'write'))
     try {
-      yield* writeAll(file, map.encode(uuid), 0)
+      const bytes = map.encode(uuid)
+      yield* writeAll(file, bytes.subarray(INDEX_HEADER), INDEX_HEADER)
+      yield* step('fdatasync', path, () => file.fdatasync())
+      yield* writeAll(file, bytes.subarray(0, INDEX_HEADER), 0)
+      yield* step('fdatasync', path, () => file.fdatasync())
     } finally {
       yield* step('close', path, () => file.close())
     }

@@ -103,8 +103,15 @@ export class LogHost {
     switch (message.type) {
       case 'hello': {
         client.sleep = new Sleep(message.sleep)
-        const { directory, uuid } = this.engine.log
-        return send(client, { type: 'welcome', published: this.engine.end.shared, directory, uuid })
+        const { log, end } = this.engine
+        const { directory, uuid } = log
+        // In the middle of a commit it has what nobody may see yet.
+        const [appended, shown] = [log.published, end.read()]
+        const all = appended.end === shown.end && appended.segmentBase === shown.segmentBase
+        const newest = all ? log.newest : undefined
+        const welcome = { published: end.shared, directory, uuid, newest }
+        const moved = newest === undefined ? [] : [newest.index.buffer as ArrayBuffer]
+        return send(client, { type: 'welcome', ...welcome }, moved)
       }
       case 'commit': {
         const { id, request } = message
@@ -127,7 +134,7 @@ export class LogHost {
   }
 
   async #call(call: Call): Promise<unknown> {
-    const { state } = this.engine
+    const { log, state } = this.engine
     switch (call.method) {
       case 'list':
         return listTopics(state)
@@ -136,7 +143,7 @@ export class LogHost {
       case 'positions':
         return positionsOf(state, call.group)
       case 'places':
-        return call.from.map((from) => placeFor(state, from))
+        return call.from.map((from) => placeFor(state, log.published.segmentBase, from))
       case 'offsetAt':
         return findOffsetAt(state, this.#segments, call.name, call.partition, call.timeMs)
       case 'create':

@@ -106,6 +106,7 @@ function* recover(
   yield* step('fsyncDir', folder, () => disk.fsyncDir(folder))
   for (const rebuilt of chain.rebuilt) {
     mark('recovery: an index is made again')
+    yield* unlinkIfThere(disk, `${folder}/${indexName(rebuilt.id)}`)
     yield* writeIndex(disk, folder, rebuilt, layout.super.uuid)
   }
   const path = `${folder}/${fileName(map.id)}`

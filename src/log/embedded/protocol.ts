@@ -2,6 +2,7 @@
 import type { MillraceError } from '../../errors.ts'
 import type { TopicSpec } from '../log.ts'
 import type { CommitRequest } from './plan-commit.ts'
+import type { NewestSegment } from './segments.ts'
 
 export type ErrorJson = ReturnType<MillraceError['toJSON']>
 
@@ -57,6 +58,8 @@ export type ToClient =
       readonly published: SharedArrayBuffer
       readonly directory: string
       readonly uuid: Uint8Array
+      /** Undefined while it holds what is not published. */
+      readonly newest: NewestSegment | undefined
     }
   | { readonly type: 'answer'; readonly id: number; readonly value: unknown }
   | { readonly type: 'error'; readonly id: number; readonly error: ErrorJson }

@@ -26,8 +26,12 @@ export function positionsOf(state: LogState, group: string): readonly Position[]
   return positions
 }
 
-/** Where a reader would begin. A position beyond the end belongs to another log, or to another life of this one. */
-export function placeFor(state: LogState, { topic, partition, offset }: ReadFrom): Place {
+/**
+ * Where a reader would begin; `tail` is the newest segment. A position beyond the end belongs to another log, or to another
+ * life of this one.
+ */
+export function placeFor(state: LogState, tail: number, from: ReadFrom): Place {
+  const { topic, partition, offset } = from
   const found = topicNamed(state, topic)
   checkPartition(found, partition)
   const earliest = found.earliest[partition]!
@@ -40,7 +44,7 @@ export function placeFor(state: LogState, { topic, partition, offset }: ReadFrom
       { details },
     )
   }
-  return { topicId: found.info.id, topic, partition, offset, earliest, next }
+  return { topicId: found.info.id, topic, partition, offset, earliest, next, tail }
 }
 
 export function findOffsetAt(

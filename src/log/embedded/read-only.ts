@@ -90,6 +90,8 @@ class ReadOnlyLog implements Log {
   readonly #directory: string
   readonly #state: LogState
   readonly #segments: Segments
+  /** The newest segment that the state knows. */
+  readonly #tail: number
   #published: Published
 
   constructor(env: Env, directory: string, state: LogState, uuid: Uint8Array, mark: Mark) {
@@ -97,6 +99,7 @@ class ReadOnlyLog implements Log {
     this.#directory = directory
     this.#state = state
     this.#published = mark
+    this.#tail = mark.segmentBase
     this.#segments = new Segments(env.disk, `${directory}/log`, uuid, () => this.#published)
     const no = (): Promise<never> => Promise.reject(readOnly())
     this.topics = {
@@ -120,7 +123,7 @@ class ReadOnlyLog implements Log {
   }
 
   async reader(from: readonly ReadFrom[]): Promise<Reader> {
-    const places = from.map((f) => placeFor(this.#state, f))
+    const places = from.map((f) => placeFor(this.#state, this.#tail, f))
     const earliest = new EarliestOffsets()
     for (const p of places) earliest.note(placeOf(p.topicId, p.partition), p.earliest)
     const host = {

@@ -22,6 +22,8 @@ export interface Place {
   readonly offset: number
   readonly earliest: number
   readonly next: number
+  /** The newest segment at that moment: no older one has anything at or behind `next`. */
+  readonly tail: number
 }
 
 /** The earliest offsets that this thread was told of; Infinity for a place of a deleted topic. */
@@ -52,6 +54,8 @@ export interface ReaderHost {
 interface Wanted {
   readonly topic: string
   readonly partition: number
+  readonly next: number
+  readonly tail: number
   offset: number
 }
 
@@ -78,14 +82,11 @@ export class SegmentReader implements Reader {
     this.#host = host
     for (const place of places) {
       const key = placeOf(place.topicId, place.partition)
-      this.#wanted.set(key, {
-        topic: place.topic,
-        partition: place.partition,
-        offset: place.offset,
-      })
-      this.#places.set(`${place.topic}/${place.partition}`, key)
+      const { topic, partition, offset, next, tail } = place
+      this.#wanted.set(key, { topic, partition, offset, next, tail })
+      this.#places.set(`${topic}/${partition}`, key)
       const { latest } = host.segments
-      latest.set(key, Math.max(latest.get(key) ?? 0, place.next))
+      latest.set(key, Math.max(latest.get(key) ?? 0, next))
     }
   }
 
@@ -175,8 +176,9 @@ export class SegmentReader implements Reader {
     const { segments } = this.#host
     segments.refresh()
     let base = segments.tailBase
-    for (const [place, { offset }] of this.#wanted)
-      base = Math.min(base, segments.locate(place, offset))
+    // Who begins at the end of a partition that little is written to would look through all segments for its records.
+    for (const [place, { offset, next, tail }] of this.#wanted)
+      base = Math.min(base, offset >= next ? tail : segments.locate(place, offset))
     this.#map = undefined
     return base
   }

@@ -140,16 +140,10 @@ export class SegmentMap {
   }
 
   #grow(): void {
-    this.places = doubled(this.places)
-    this.bases = doubled(this.bases)
-    this.nexts = doubled(this.nexts)
-    this.ats = doubled(this.ats)
-    this.hashes = doubled(this.hashes)
-    this.counts = doubled(this.counts)
-    this.lengths = doubled(this.lengths)
-    this.lsns = doubled(this.lsns)
-    this.times = doubled(this.times)
-    this.kinds = doubled(this.kinds)
+    const old = this.#columns()
+    const room = Math.max(64, 2 * this.places.length)
+    this.#lay(new ArrayBuffer(room * SECTION_BYTES), 0, room)
+    for (const [i, column] of this.#columns().entries()) bytesOf(column).set(bytesOf(old[i]!))
   }
 
   #columns(): Column[] {
@@ -173,8 +167,7 @@ export class SegmentMap {
     view.setFloat64(80, this.maxLogTime, true)
     let at = INDEX_HEADER
     for (const column of this.#columns()) {
-      const length = this.sections * column.BYTES_PER_ELEMENT
-      const bytes = new Uint8Array(column.buffer, column.byteOffset, length)
+      const bytes = bytesOf(column).subarray(0, this.sections * column.BYTES_PER_ELEMENT)
       out.set(bytes, at)
       at += bytes.length
     }
@@ -203,8 +196,12 @@ export class SegmentMap {
     // Columns are views of the bytes, which must be aligned for that.
     const aligned = bytes.byteOffset % 8 === 0 ? bytes : new Uint8Array(bytes)
     const buffer = aligned.buffer as ArrayBuffer
-    const n = this.sections
-    let at = aligned.byteOffset + INDEX_HEADER
+    this.#lay(buffer, aligned.byteOffset + INDEX_HEADER, this.sections)
+  }
+
+  /** Columns of `n` sections each, one behind another, widest first. */
+  #lay(buffer: ArrayBuffer, from: number, n: number): void {
+    let at = from
     const next = (width: number): number => (at += n * width) - n * width
     this.places = new Float64Array(buffer, next(8), n)
     this.bases = new Float64Array(buffer, next(8), n)
@@ -276,11 +273,8 @@ const SECTION_BYTES = 68
 
 export const indexBytes = (sections: number): number => INDEX_HEADER + sections * SECTION_BYTES
 
-function doubled<T extends Column>(column: T): T {
-  const bytes = new Uint8Array(Math.max(64 * column.BYTES_PER_ELEMENT, column.byteLength * 2))
-  bytes.set(new Uint8Array(column.buffer, column.byteOffset, column.byteLength))
-  return new (column.constructor as new (buffer: ArrayBuffer) => T)(bytes.buffer)
-}
+const bytesOf = ({ buffer, byteOffset, byteLength }: Column): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength)
 
 /** Reads frame heads of one file, a chunk at a time. */
 export class HeadReader {

@@ -31,6 +31,12 @@ const KEPT_RANGES = 64 * 1024
 const WINDOW = 16 * 1024
 const SMALL = 4 * 1024
 
+/** The segment that is being written, and its index as it stands. */
+export interface NewestSegment {
+  readonly id: SegmentId
+  readonly index: Uint8Array
+}
+
 interface Holding {
   readonly toLsn: number | undefined
   readonly ranges: ReadonlyMap<number, Range>
@@ -60,12 +66,22 @@ export class Segments {
   /** Per place, the offset after the last one committed, as far as this thread has looked. */
   readonly latest = new Map<number, number>()
 
-  constructor(disk: Disk, directory: string, uuid: Uint8Array, published: () => Published) {
+  /** `newest`, where it is given, need not be walked; nothing in it may be beyond the published end. */
+  constructor(
+    disk: Disk,
+    directory: string,
+    uuid: Uint8Array,
+    published: () => Published,
+    newest?: NewestSegment,
+  ) {
     this.#disk = disk
     this.#directory = directory
     this.#uuid = uuid
     this.#published = published
     this.#now = published()
+    if (newest === undefined) return
+    this.#tail = SegmentMap.decode(newest.index, newest.id, uuid)
+    for (const [place, { next }] of this.#tail?.ranges() ?? []) this.#note(place, next)
   }
 
   /** The newest segment a reader may read; what it holds beyond the published end is not in its map. */
