@@ -391,7 +391,10 @@ function catalog(run: RunLog): void {
       expect(
         await (await connect()).topics.create({ ...spec, labels: { a: null, b: [1] } }),
       ).toEqual(created)
-      expect(await log.topics.list()).toEqual([created])
+      const second = await log.topics.create(topic('b'))
+      expect(await log.topics.list()).toEqual([created, second])
+      expect(await log.topics.list('a')).toEqual([created])
+      expect(await log.topics.list('c')).toEqual([])
       for (const other of [
         { ...spec, partitions: 4 },
         { ...spec, labels: {} },

@@ -129,8 +129,8 @@ export interface Writer {
 }
 
 export interface Topics {
-  list(): Promise<readonly TopicInfo[]>
-  /** The same spec again is a no-op; another one is a conflict, with `change` only where kind or partitions are others. */
+  list(onlyName?: string): Promise<readonly TopicInfo[]>
+  /** The same spec again is a no-op, another one a conflict; with `change` only where kind or partitions are others. */
   create(spec: TopicSpec, how?: { readonly change: boolean }): Promise<TopicInfo>
   delete(name: string): Promise<void>
   offsets(name: string): Promise<readonly PartitionOffsets[]>

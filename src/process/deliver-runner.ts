@@ -92,7 +92,7 @@ export class DeliverRunner implements Runner {
     await log.topics.hold(plan.id, plan.topic, plan.hold.ms, plan.hold.bytes)
     const positions = await log.positions(plan.id)
     const offsets = await log.topics.offsets(plan.topic)
-    const topicId = (await log.topics.list()).find((topic) => topic.name === plan.topic)?.id ?? 0
+    const [topic] = await log.topics.list(plan.topic)
     // Each is where `close` finds it, should opening end half way.
     const lanes: Lane[] = []
     this.#lanes = lanes
@@ -119,7 +119,7 @@ export class DeliverRunner implements Runner {
     this.#link ??= new SinkLink(
       this.#options.env,
       sink,
-      this.#sinkContext(topicId),
+      this.#sinkContext(topic?.id ?? 0),
       () => log.topics.offsets(plan.topic),
       () => this.#notify(),
     )

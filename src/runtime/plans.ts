@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Env } from '../core/env/env.ts'
 import { MillraceError, reviveError } from '../errors.ts'
-import type { Log, TopicSpec } from '../log/log.ts'
+import type { Log, TopicInfo, TopicSpec } from '../log/log.ts'
 import { mergePlans } from '../plan/index.ts'
 import type { Plan } from '../plan/plan.ts'
 import { holdsJson, readJson, saveJson } from './data-files.ts'
@@ -58,7 +59,10 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
   const there = new Map((await log.topics.list()).map((topic) => [topic.name, topic]))
   for (const { role: _, ...spec } of mergePlans(admitted.plans).topics) {
     try {
-      checkSameKey(spec, there.get(spec.name))
+      const old = there.get(spec.name)
+      checkSameKey(spec, old)
+      // A start that changes nothing asks once, and not for every topic.
+      if (old !== undefined && isDeepStrictEqual(asStored({ ...spec, id: old.id }), old)) continue
       await log.topics.create(spec, { change: true })
     } catch (error) {
       const users = admitted.plans.filter(({ topics }) =>
@@ -77,6 +81,9 @@ export async function createTopics(log: Log, admitted: Admitted): Promise<Admitt
     }),
   }
 }
+
+/** Through JSON, as the log stores it. */
+const asStored = (topic: TopicInfo): unknown => JSON.parse(JSON.stringify(topic))
 
 /** Records lie in the partition of their key: with another key their order, and what belongs together, would be lost. */
 function checkSameKey(spec: TopicSpec, there: TopicSpec | undefined): void {

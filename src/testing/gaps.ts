@@ -28,7 +28,7 @@ export function withOffsetGaps(log: Log): Log {
   const { topics } = log
   return {
     topics: {
-      list: () => topics.list(),
+      list: (name) => topics.list(name),
       create: (spec, how) => topics.create(spec, how),
       delete: (name) => topics.delete(name),
       offsets: async (name) =>

@@ -114,7 +114,8 @@ export class MemoryLog implements Log {
 
   #topics(): Topics {
     return {
-      list: async () => [...this.infos.values()],
+      list: async (name) =>
+        [...this.infos.values()].filter((topic) => name === undefined || topic.name === name),
       create: async (spec: TopicSpec) => {
         const info = this.infos.get(spec.name) ?? { ...spec, id: this.infos.size }
         this.infos.set(spec.name, info)

@@ -119,7 +119,7 @@ export class LogClient implements Log {
   #topics(): Topics {
     const call = this.#call.bind(this)
     return {
-      list: async () => (await call({ method: 'list' })) as readonly TopicInfo[],
+      list: async (name) => (await call({ method: 'list', name })) as readonly TopicInfo[],
       create: async (spec: TopicSpec, { change } = { change: false }) =>
         (await call({ method: 'create', spec, change })) as TopicInfo,
       delete: async (name) => void (await call({ method: 'delete', name })),

@@ -137,7 +137,7 @@ export class LogHost {
     const { log, state } = this.engine
     switch (call.method) {
       case 'list':
-        return listTopics(state)
+        return listTopics(state, call.name)
       case 'offsets':
         return offsetsOf(state, call.name)
       case 'positions':

@@ -7,7 +7,7 @@ import type { NewestSegment } from './segments.ts'
 export type ErrorJson = ReturnType<MillraceError['toJSON']>
 
 export type Call =
-  | { readonly method: 'list' }
+  | { readonly method: 'list'; readonly name: string | undefined }
   | { readonly method: 'create'; readonly spec: TopicSpec; readonly change: boolean }
   | { readonly method: 'delete'; readonly name: string }
   | { readonly method: 'offsets'; readonly name: string }

@@ -8,8 +8,9 @@ import type { Segments } from './segments.ts'
 import { placeOf } from './state.ts'
 import type { LogState } from './state.ts'
 
-export function listTopics(state: LogState): readonly TopicInfo[] {
-  return [...state.topics.values()].map((topic) => topic.info)
+export function listTopics(state: LogState, name: string | undefined): readonly TopicInfo[] {
+  const all = [...state.topics.values()].map((topic) => topic.info)
+  return name === undefined ? all : all.filter((topic) => topic.name === name)
 }
 
 export function offsetsOf(state: LogState, name: string): readonly PartitionOffsets[] {

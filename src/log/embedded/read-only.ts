@@ -103,7 +103,7 @@ class ReadOnlyLog implements Log {
     this.#segments = new Segments(env.disk, `${directory}/log`, uuid, () => this.#published)
     const no = (): Promise<never> => Promise.reject(readOnly())
     this.topics = {
-      list: async () => listTopics(state),
+      list: async (name) => listTopics(state, name),
       offsets: async (name) => offsetsOf(state, name),
       offsetAt: async (name, partition, timeMs) =>
         findOffsetAt(state, this.#segments, name, partition, timeMs),

@@ -40,8 +40,7 @@ export async function describeTopic(log: Log, name: string): Promise<TopicDescri
 }
 
 export async function topicNamed(log: Log, name: string): Promise<TopicInfo> {
-  const topics = await log.topics.list()
-  const topic = topics.find((one) => one.name === name)
+  const [topic] = await log.topics.list(name)
   if (topic === undefined) throw new MillraceError('MR6010', `There is no topic "${name}".`)
   return topic
 }
