@@ -67,7 +67,7 @@ export class Chaos {
     for (let i = 0; i < this.#outside.config.crashes; i++) {
       if (again) {
         await this.#crash(random.chance(0.4) ? 'kill' : 'power', 25)
-        again = await this.#restart(random.chance(0.3))
+        again = await this.#restart(random.chance(0.4))
         continue
       }
       await this.#outside.sleep(random.int(this.#outside.config.gapMs))
@@ -90,7 +90,7 @@ export class Chaos {
       } else {
         await this.#crash(random.chance(0.5) ? 'kill' : 'power', random.chance(0.7) ? 40 : 0)
       }
-      again = await this.#restart(random.chance(0.35))
+      again = await this.#restart(random.chance(0.5))
     }
   }
 
