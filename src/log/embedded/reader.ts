@@ -166,6 +166,11 @@ export class SegmentReader implements Reader {
       }
       const next = segments.at(map.nextLsn)
       const flaw = notAfter(map, next)
+      // Retention takes the oldest first: where this one is gone, what followed it may be, too.
+      if (flaw !== undefined && !segments.list().some(({ baseLsn }) => baseLsn === base)) {
+        this.#base = next?.baseLsn ?? segments.tailBase
+        continue
+      }
       if (flaw !== undefined || next === undefined)
         return this.#flawed(map, map.end, flaw ?? 'it is cut off')
       this.#base = next.baseLsn

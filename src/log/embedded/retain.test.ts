@@ -377,3 +377,25 @@ test('a reader whose segment was removed before it heard of it says gone', () =>
     reader.seek({ topic: 'a', partition: 0, offset: earliest })
     expect(valuesOf(drain(reader).blocks)).toHaveLength(10 - earliest)
   }))
+
+test('a reader that stands in a removed segment, of which its thread has a map, goes on behind others that are gone', () =>
+  rig(async (r) => {
+    await r.log.topics.create(topic('a'))
+    await r.log.topics.create(topic('b'))
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map((name) => r.log.reader([{ topic: name, ...start }])),
+    )
+    await r.put('a', 2)
+    expect(drain(a!).blocks).toHaveLength(2)
+    await r.put('b', 40)
+    // It is the other one that sees the segment sealed.
+    expect(drain(b!).blocks).toHaveLength(40)
+    await r.log.topics.trim('a', 0, 2)
+    await r.log.topics.trim('b', 0, 30)
+    const before = r.segments().length
+    await r.log.host.retain()
+    expect(r.segments().length).toBeLessThan(before - 2)
+    expect(drain(a!)).toEqual({ blocks: [], end: { result: 'caught-up' } })
+    await r.put('a', 1)
+    expect(valuesOf(drain(a!).blocks)).toHaveLength(1)
+  }))
