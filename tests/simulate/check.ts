@@ -141,7 +141,13 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
     for (const { topic: name, keyedBy } of plan.stages.flatMap(({ outputs }) => outputs)) {
       if (keyedBy === undefined) continue
       const part = partOf(plan, keyedBy)
-      const entered = places[part]!.unsure ? undefined : model.given[part]!.entered
+      // Where another version hands the same rows on in the topic of another part, only some that entered are in this one.
+      const always = plans.every(
+        ({ nodes, stages }) =>
+          nodes.every((node) => node.name !== shape[part]!.name) ||
+          stages.some(({ outputs }) => outputs.some(({ topic }) => topic === name)),
+      )
+      const entered = places[part]!.unsure || !always ? undefined : model.given[part]!.entered
       if (!handed.has(name) || (entered ?? 0) > handed.get(name)!) handed.set(name, entered)
     }
   }
@@ -170,7 +176,11 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
   }
   for (const [id, { read, emitted }] of all) {
     equal(`${id} read`, sums.get(id)!.read, [...read])
-    equal(`${id} emitted`, sums.get(id)!.emitted, [...emitted])
+    // In another version another stage may be before a topic.
+    const alone = [...all].every(
+      ([other, its]) => other === id || ![...its.emitted].some((topic) => emitted.has(topic)),
+    )
+    if (alone) equal(`${id} emitted`, sums.get(id)!.emitted, [...emitted])
   }
   checkFates(records, plans, sums, model, shape)
 }
