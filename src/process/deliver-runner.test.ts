@@ -286,6 +286,29 @@ describe('a deliver task', () => {
     await world.halt()
   })
 
+  test('a paused task says so from the moment it is reported, while the others are opened', async () => {
+    const world = new World()
+    await world.start()
+    const real = world.log!
+    let runner: DeliverRunner | undefined
+    const said: string[] = []
+    const log: Log = {
+      topics: real.topics,
+      open: (owner) => real.open(owner),
+      positions: (group) => real.positions(group),
+      reader: (from) => {
+        said.push(...(runner?.report() ?? []).map(({ id, status }) => `${id} ${status}`))
+        return real.reader(from)
+      },
+    }
+    runner = world.runner(log, 'out', memory())
+    for (const task of runner.tasks) runner.pause(task)
+    await world.inTime(runner.open())
+    const [first, second] = runner.tasks
+    expect(said).toEqual([`${first} paused`, `${first} paused`, `${second} paused`])
+    runner.reset()
+  })
+
   test('a task that could not read goes on behind what its sink took, once it is resumed', async () => {
     const world = new World()
     await world.start()

@@ -100,22 +100,22 @@ export class DeliverRunner implements Runner {
       const position = positions.find((p) => p.topic === plan.topic && p.partition === partition)
       const earliest = offsets[partition]?.earliest ?? 0
       const from = { topic: plan.topic, partition, offset: position?.offset ?? earliest }
-      lanes.push(
-        new Lane({
-          task: `${plan.id}/${partition}`,
-          topic: plan.topic,
-          partition,
-          reader: await log.reader([from]),
-          position,
-          earliest,
-          transactional: sink.guarantee === 'transactional',
-          maxRows: Math.min(sink.batch?.rows ?? limits.deliverRows, limits.deliverRows),
-          maxBytes: Math.min(sink.batch?.bytes ?? limits.deliverBytes, limits.deliverBytes),
-          decode: this.#options.replays === true ? decodeReplayed : decodeRecord,
-        }),
-      )
+      const lane = new Lane({
+        task: `${plan.id}/${partition}`,
+        topic: plan.topic,
+        partition,
+        reader: await log.reader([from]),
+        position,
+        earliest,
+        transactional: sink.guarantee === 'transactional',
+        maxRows: Math.min(sink.batch?.rows ?? limits.deliverRows, limits.deliverRows),
+        maxBytes: Math.min(sink.batch?.bytes ?? limits.deliverBytes, limits.deliverBytes),
+        decode: this.#options.replays === true ? decodeReplayed : decodeRecord,
+      })
+      // Reports are made while the others open.
+      lane.paused = this.#paused.has(lane.task)
+      lanes.push(lane)
     }
-    for (const lane of lanes) lane.paused = this.#paused.has(lane.task)
     this.#link ??= new SinkLink(
       this.#options.env,
       sink,

@@ -122,6 +122,8 @@ export async function pulled(seed: number): Promise<Violation | undefined> {
     operated = false
     await pass(500)
     for (const { id } of engine.report()) letGoOn(engine, id)
+    // The task can be finished while others still open.
+    await drive(() => engine.state !== 'starting')
     if (engine.state !== 'running')
       throw violation('I7', `the engine is ${engine.state}: ${String(engine.error)}`)
     const all = (topic: string): readonly { readonly text: string }[][] =>
