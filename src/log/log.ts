@@ -90,9 +90,9 @@ export interface Reader {
   /** Resolves when something newer than the last `next()` saw may be there, or when `signal` aborts. */
   wait(signal?: AbortSignal): Promise<void>
   seek(from: ReadFrom): void
-  /** Records committed and not yet read by this reader; an upper bound. */
+  /** Records committed and not yet read by this reader; an upper bound. Of a disk that fails, what is known. Never throws. */
   lag(): number
-  /** The offset that a partition it reads ends at, as far as this reader knows: an upper bound for `lag` by partition. */
+  /** The offset that a partition it reads ends at, as far as this reader knows: `lag` by partition. Never throws. */
   end(topic: string, partition: number): number
   close(): void
 }

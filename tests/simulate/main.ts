@@ -83,7 +83,7 @@ async function many(): Promise<number> {
   return report.end() ? 0 : 1
 }
 
-/** One process, from its first seed to its last. */
+/** One process, from its first seed to its last. Where a seed ends it, another one takes its place. */
 async function part(take: () => Task | undefined, report: Report): Promise<void> {
   // Lines are counted less exactly in what was compiled before.
   const counted =
@@ -97,8 +97,9 @@ async function part(take: () => Task | undefined, report: Report): Promise<void>
   for (let task = take(); task !== undefined; task = take()) {
     const outcome = await ask(child, task)
     if (outcome === undefined) {
+      console.log(`seed ${task.seed} ended the process it ran in`)
       report.add(task.seed, undefined)
-      return
+      return part(take, report)
     }
     report.add(task.seed, outcome)
   }

@@ -134,4 +134,14 @@ export const regressions: readonly Regression[] = [
       ],
     },
   },
+  {
+    seed: 4673,
+    what: 'I11: a paused sink was reported as running while its tasks were opened',
+    change: { crashes: 45, bodies: 1, lostAnswers: 0 },
+  },
+  {
+    seed: 9198,
+    what: 'I7: a worker that was asked how its tasks stand while its disk failed ended by an error nobody caught',
+    change: {},
+  },
 ]

@@ -96,6 +96,36 @@ test('so does one of a log that is opened for reading alone, which knows only wh
   await inSimulation(sim, task())
 })
 
+test('who asks how much there is gets what is known when the disk fails, and all of it when it does not', async () => {
+  let failed = 0
+  for (let nth = 1; failed === nth - 1; nth++) {
+    const sim = new Simulation({ seed: nth })
+    const task = async (): Promise<void> => {
+      const log = await full(sim.env('engine'))
+      const reader = await log.reader([
+        { topic: 'rare', partition: 0, offset: 3 },
+        { topic: 'often', partition: 0, offset: 0 },
+      ])
+      expect(reader.end('often', 0)).toBe(80)
+      await roll(log)
+      const writer = await log.open('w')
+      await put(writer, 'rare', 0, '3')
+      let calls = 0
+      sim.disk().hook = () => (++calls === nth ? { error: 'EIO' } : undefined)
+      const known = reader.lag()
+      sim.disk().hook = undefined
+      if (calls >= nth) failed++
+      expect(known).toBeGreaterThanOrEqual(80)
+      expect(known).toBeLessThanOrEqual(161)
+      expect([reader.lag(), reader.end('often', 0), reader.end('rare', 0)]).toEqual([161, 160, 4])
+      expect(values(reader)).toHaveLength(161)
+      await log.stop()
+    }
+    await inSimulation(sim, task())
+  }
+  expect(failed).toBeGreaterThan(10)
+})
+
 test('behind every start the index of each sealed segment is whole, whenever the power went', async () => {
   let sealed = 0
   for (let nth = 1; nth < 200; nth++) {

@@ -243,22 +243,12 @@ export class LogHost {
   async #retain(): Promise<void> {
     if (this.engine.failure !== undefined) return
     this.engine.checkSpace()
-    if (!this.#advanced()) return
+    // Retention comes back.
+    if (!this.#segments.tryAdvance()) return
     const before = this.engine.log.sealed
     const moved = await this.#drive(this.#retention.run())
     // Who has a file open that is gone keeps its space.
     if (moved.length > 0 || this.engine.log.sealed !== before) this.#tellEarliest(moved)
-  }
-
-  /** False when the disk does not let us look; retention comes back. */
-  #advanced(): boolean {
-    try {
-      this.#segments.advance()
-      return true
-    } catch (error) {
-      if (!(error instanceof DiskError)) throw error
-      return false
-    }
   }
 
   #scheduleRetention(): void {

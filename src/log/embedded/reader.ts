@@ -115,7 +115,7 @@ export class SegmentReader implements Reader {
   }
 
   lag(): number {
-    this.#host.segments.advance()
+    this.#host.segments.tryAdvance()
     let lag = 0
     for (const [place, wanted] of this.#wanted) {
       lag += Math.max(0, (this.#host.segments.latest.get(place) ?? 0) - wanted.offset)
@@ -124,7 +124,7 @@ export class SegmentReader implements Reader {
   }
 
   end(topic: string, partition: number): number {
-    this.#host.segments.advance()
+    this.#host.segments.tryAdvance()
     const place = this.#places.get(`${topic}/${partition}`)
     return place === undefined ? 0 : (this.#host.segments.latest.get(place) ?? 0)
   }

@@ -99,9 +99,19 @@ export class Segments {
     if (this.#tail.end < published.end) this.#extend(this.#tail, published.end)
   }
 
-  /** The segment that was the newest is sealed now; others may have come and been sealed since. */
+  /** The same for who needs no more than is known. False where the disk did not let it look; the next one does. */
+  tryAdvance(): boolean {
+    try {
+      this.advance()
+      return true
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error
+      return false
+    }
+  }
+
+  /** The segment that was the newest is sealed now; others may have come and been sealed since. Can be done again. */
   #leave(tail: SegmentMap): void {
-    this.#tail = undefined
     try {
       this.#extend(tail, undefined)
       this.#keep(tail)
@@ -115,6 +125,7 @@ export class Segments {
       if (seen || baseLsn === this.tailBase) continue
       for (const [place, range] of this.map(baseLsn)?.ranges() ?? []) this.#note(place, range.next)
     }
+    this.#tail = undefined
   }
 
   /** The map of a segment; undefined when its file is gone. Sealed ones come from their index, or from a walk. */
@@ -323,8 +334,11 @@ export class Segments {
   #extend(map: SegmentMap, to: number | undefined): void {
     const file = this.#file(map.id)
     const before = map.sections
-    extendMap(map, file, to ?? file.size())
-    for (let i = before; i < map.sections; i++) this.#note(map.places[i]!, map.nexts[i]!)
+    try {
+      extendMap(map, file, to ?? file.size())
+    } finally {
+      for (let i = before; i < map.sections; i++) this.#note(map.places[i]!, map.nexts[i]!)
+    }
   }
 
   #note(place: number, next: number): void {
