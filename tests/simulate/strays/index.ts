@@ -132,9 +132,11 @@ class Run {
     )
     const sent = senders.map((sender) => sender.run(10, () => crashing))
     const feeder = simulation.env('feeder', simulation.disk('elsewhere'))
-    const fed = ['short', 'shed'].map((topic) =>
-      feed(this.#engine, feeder, simulation.random(topic), topic, shedEvent, () => crashing),
-    )
+    const fed = ['short', 'shed'].map(async (topic) => {
+      if (topic === 'short') await this.#begun(shortGroup)
+      const random = simulation.random(topic)
+      return feed(this.#engine, feeder, random, topic, shedEvent, () => crashing)
+    })
     void this.#operate()
     // Pauses are hours.
     await this.#drive('senders and crashes', Promise.all([chaos, ...fed, ...sent]), 400 * 3_600_000)
@@ -188,6 +190,17 @@ class Run {
       throw violation('I7', `${what}: ${stuck.message}\n${tasks.join('\n')}`)
     }
     await task
+  }
+
+  /** Until the log has its place: a sink begins with what there is when it first runs, and lost nothing before. */
+  async #begun(group: string): Promise<void> {
+    let begun = false
+    while (!begun) {
+      await this.#sleep(20)
+      // A process that dies under it never answers.
+      const positions = this.#engine.log?.positions(group)
+      positions?.then(({ length }) => (begun ||= length > 0)).catch(() => undefined)
+    }
   }
 
   /** An operator pauses tasks, has those go on that stand, and dead letters go back or be forgotten. */
