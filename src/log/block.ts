@@ -120,6 +120,7 @@ export class BlockView {
   appendTime = 0
   maxTimestamp = 0
   schemaVersion = 0
+  /** This and the lengths lie in `bytes` where these are aligned: valid as long as they are. */
   timestamps: Float64Array = new Float64Array(0)
   /** Start of record i in `bytes`; -1 where there is none. Ends are start + length. */
   keyStarts: Int32Array = new Int32Array(0)
@@ -151,9 +152,10 @@ export class BlockView {
     this.appendTime = view.getFloat64(8, true)
     this.maxTimestamp = view.getFloat64(16, true)
     this.schemaVersion = view.getUint32(24, true)
-    this.timestamps = new Float64Array(copied(bytes, HEADER, lengthsAt))
-    this.keyLengths = new Uint32Array(copied(bytes, lengthsAt, lengthsAt + count * 4))
-    this.valueLengths = new Uint32Array(copied(bytes, lengthsAt + count * 4, lengthsAt + count * 8))
+    const { buffer, byteOffset } = aligned(bytes, valuesAt)
+    this.timestamps = new Float64Array(buffer, byteOffset + HEADER, count)
+    this.keyLengths = new Uint32Array(buffer, byteOffset + lengthsAt, count)
+    this.valueLengths = new Uint32Array(buffer, byteOffset + lengthsAt + count * 4, count)
     this.keyStarts = new Int32Array(count)
     this.valueStarts = new Int32Array(count)
     return (
@@ -213,11 +215,12 @@ export function readControl(
   return { upstream: view.getUint32(0, true), watermark: view.getFloat64(8, true) }
 }
 
-/** A copy in memory of its own, aligned. Not `bytes.slice`: on a Buffer that is a view. */
-function copied(bytes: Uint8Array, start: number, end: number): ArrayBuffer {
-  const copy = new Uint8Array(end - start)
-  copy.set(bytes.subarray(start, end))
-  return copy.buffer
+/** The bytes where typed arrays can lie over them: a copy where they begin at an odd place. Not `slice`: of a Buffer that is a view. */
+function aligned(bytes: Uint8Array, end: number): Uint8Array {
+  if (bytes.byteOffset % 8 === 0) return bytes
+  const copy = new Uint8Array(end)
+  copy.set(bytes.subarray(0, end))
+  return copy
 }
 
 function startsOf(lengths: Uint32Array, starts: Int32Array, from: number, bytes: number): boolean {

@@ -1,11 +1,18 @@
 /**
  * @contract Batch: rows of many blocks and partitions of one stage, read once, and worked on operator by operator with a
- * selection vector. The reader behind it (JSON.parse today, a scanner later) is replaced without an operator noticing:
- * operators see columns and accessors, never bytes.
+ * selection vector. The reader behind it may be a scanner or JSON.parse: operators see columns and rows, never how they came.
  *
- * Invariants: row indexes are dense and in reading order; rows of one partition are in order of offset. An accessor gives the
- * same value for the same row each time. A view is the plain object of the schema's shape; operators that keep it copy it.
+ * Invariants: row indexes are dense and in reading order; rows of one partition are in order of offset. A column gives the
+ * same value for the same row each time. What `view` gives is valid until the next `view`, and is nobody's to keep or change;
+ * what `plain` gives may be kept. Both look like the plain object of the schema's shape.
  */
+import type { GroupKey } from './keys.ts'
+
+/** One field of all rows of a batch, decoded when it is asked for. */
+export interface Column {
+  /** The field's value, as JSON.parse gives it; undefined where the row does not have it. It may be kept. */
+  get(row: number): unknown
+}
 
 /** Columns shared by all rows of a batch. */
 export interface Batch {
@@ -23,12 +30,14 @@ export interface Batch {
   readonly upstream: Int32Array
   /** Wall time at which the row's block was appended. */
   readonly appendTime: Float64Array
-  /** The record's key, decoded; undefined where it has none. */
-  key(row: number): string | undefined
-  /** The row as a plain object. */
-  view(row: number): object
-  /** Reads one field path, e.g. `properties.page`; compiled once, called per row. Absent gives undefined. */
-  accessor(path: string): (row: number) => unknown
+  /** The field at a path, e.g. `properties.page`: found once per batch, then asked per row. */
+  column(path: string): Column
+  /** What the row is grouped by; undefined where it has no key. */
+  groupKey(row: number): GroupKey | undefined
+  /** The row for a function of the pipeline. */
+  view(row: number): unknown
+  /** The row as an object that may be kept; undefined where a table's row is removed. */
+  plain(row: number): unknown
   /** The value's bytes as they were read: for dead letters and for passing a row on unchanged. */
   raw(row: number): Uint8Array
 }

@@ -8,9 +8,9 @@ import type { Field, Schema } from '../schema/schema.ts'
 import { typeOf } from './operators/operator.ts'
 import type { GroupKey } from './keys.ts'
 import { fromKeyJson, groupKey } from './keys.ts'
-import type { RowPlace, RowReader } from './row-reader.ts'
+import type { Refused, RowPlace, RowReader } from './row-reader.ts'
 import type { Columns } from './rows.ts'
-import { fieldGetter, newColumns, RowBatch } from './rows.ts'
+import { fieldGetter, newColumns, Objects, RowBatch } from './rows.ts'
 import { Shaper } from './shape.ts'
 
 /** What the stream or table of an input says about its records; repartition topics are ours and say nothing. */
@@ -70,13 +70,31 @@ export class JsonRows implements RowReader {
     this.#narrowed.clear()
   }
 
+  get columns(): Columns {
+    return this.#columns
+  }
+
   read(
+    view: BlockView,
+    from: number,
+    to: number,
+    place: RowPlace,
+    refused: Refused,
+    wanted?: (value: unknown) => boolean,
+  ): void {
+    if (view.bytes !== this.#bytes) this.#enter(view)
+    for (let i = from; i < to; i++) {
+      const refusal = this.#record(view, i, place, wanted)
+      if (refusal !== undefined) refused(i, refusal)
+    }
+  }
+
+  #record(
     view: BlockView,
     i: number,
     place: RowPlace,
-    wanted?: (value: unknown) => boolean,
+    wanted: ((value: unknown) => boolean) | undefined,
   ): MillraceError | undefined {
-    if (view.bytes !== this.#bytes) this.#enter(view)
     const start = view.valueStarts[i]!
     const end = start < 0 ? start : start + view.valueLengths[i]!
     let value: unknown
@@ -100,10 +118,9 @@ export class JsonRows implements RowReader {
     const columns = this.#columns
     columns.partition[row] = place.task
     columns.input[row] = this.#index
-    columns.offset[row] = place.offset
+    columns.offset[row] = place.baseOffset + i
     columns.timestamp[row] = view.timestamps[i]!
-    columns.watermark[row] = place.watermark
-    columns.upstream[row] = place.upstream
+    columns.upstream[row] = view.upstreams?.[i] ?? place.task
     columns.appendTime[row] = view.appendTime
     columns.origin[row] = row
     if (start >= 0 && this.#shaper.dropped) this.#narrowed.add(row)
@@ -126,7 +143,7 @@ export class JsonRows implements RowReader {
     return new RowBatch(
       this.count,
       this.#columns,
-      this.#values,
+      new Objects(this.#values),
       keys,
       raws,
       narrowed ? exact : undefined,

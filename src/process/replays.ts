@@ -16,7 +16,7 @@ import type { Operator } from './operators/operator.ts'
 import { describe } from './operators/operator.ts'
 import type { RowReader } from './row-reader.ts'
 import type { Columns } from './rows.ts'
-import { newColumns, RowBatch } from './rows.ts'
+import { newColumns, Objects, RowBatch } from './rows.ts'
 import { Shaper, shapeAt } from './shape.ts'
 import type { Task } from './task.ts'
 
@@ -118,7 +118,10 @@ export class Replays {
     const values = [new Shaper(shape).shape(row)]
     const raw = (): Uint8Array => record.raw
     const changed = (): boolean => false
-    return { batch: new RowBatch(1, columns, values, () => keyOf(record), raw, changed), target }
+    return {
+      batch: new RowBatch(1, columns, new Objects(values), () => keyOf(record), raw, changed),
+      target,
+    }
   }
 }
 
@@ -137,11 +140,12 @@ function readAgain(
   view.read(builder.finish(0))
   const rows = newReader()
   rows.start()
-  const refused = rows.read(view, 0, { task: 0, offset: 0, watermark: -Infinity, upstream: 0 })
+  let refused: MillraceError | undefined
+  rows.read(view, 0, 1, { task: 0, baseOffset: 0 }, (_, error) => (refused = error))
   if (refused !== undefined) return refused
   const again = rows.batch()
   const raw = (): Uint8Array => record.raw
   const exact = (): boolean => again.written(0) !== undefined
-  const batch = new RowBatch(1, columns, again.values, () => again.groupKey(0), raw, exact)
+  const batch = new RowBatch(1, columns, again.content, () => again.groupKey(0), raw, exact)
   return { batch, target }
 }

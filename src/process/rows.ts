@@ -2,9 +2,8 @@
  * Rows as operators pass them on. Operators that only narrow the selection hand on the same batch; those that change values
  * or keys share its columns; only flatMap and closing windows make columns of their own.
  */
-import type { Batch, Selection } from './batch.ts'
+import type { Batch, Column, Selection } from './batch.ts'
 import type { GroupKey } from './keys.ts'
-import { textOf } from './keys.ts'
 
 /** Columns of a batch, and where each row came from. */
 export interface Columns {
@@ -22,6 +21,32 @@ export interface Columns {
 export type KeyColumn = (row: number) => GroupKey | undefined
 export type RawColumn = (row: number) => Uint8Array
 
+/** What the rows of a batch hold: objects, or what a reader finds in bytes. */
+export type Content = Pick<Batch, 'column' | 'view' | 'plain'>
+
+/** Rows that are objects already. */
+export class Objects implements Content {
+  readonly #values: readonly unknown[]
+
+  constructor(values: readonly unknown[]) {
+    this.#values = values
+  }
+
+  column(path: string): Column {
+    const get = fieldGetter(path)
+    const values = this.#values
+    return { get: (row) => get(values[row]) }
+  }
+
+  view(row: number): unknown {
+    return this.#values[row]
+  }
+
+  plain(row: number): unknown {
+    return this.#values[row]
+  }
+}
+
 const encoder = new TextEncoder()
 
 export class RowBatch implements Batch {
@@ -35,16 +60,16 @@ export class RowBatch implements Batch {
   readonly upstream: Int32Array
   readonly appendTime: Float64Array
   readonly origin: Int32Array
-  readonly values: readonly unknown[]
+  readonly content: Content
   readonly #keys: KeyColumn
   readonly #raws: RawColumn | undefined
   readonly #exact: ((row: number) => boolean) | undefined
 
-  /** `raws` undefined: the values are no longer what was read. `exact` false: of this row they are not. */
+  /** `raws` undefined: the rows are no longer what was read. `exact` false: of this row they are not. */
   constructor(
     rows: number,
     columns: Columns,
-    values: readonly unknown[],
+    content: Content,
     keys: KeyColumn,
     raws?: RawColumn,
     exact?: (row: number) => boolean,
@@ -59,7 +84,7 @@ export class RowBatch implements Batch {
     this.upstream = columns.upstream
     this.appendTime = columns.appendTime
     this.origin = columns.origin
-    this.values = values
+    this.content = content
     this.#keys = keys
     this.#raws = raws
     this.#exact = exact
@@ -71,34 +96,31 @@ export class RowBatch implements Batch {
     return this.#raws(row)
   }
 
-  key(row: number): string | undefined {
-    const key = this.#keys(row)
-    return key === undefined ? undefined : textOf(key)
-  }
-
   groupKey(row: number): GroupKey | undefined {
     return this.#keys(row)
   }
 
-  view(row: number): object {
-    return this.values[row] as object
+  column(path: string): Column {
+    return this.content.column(path)
   }
 
-  accessor(path: string): (row: number) => unknown {
-    const get = fieldGetter(path)
-    const { values } = this
-    return (row) => get(values[row])
+  view(row: number): unknown {
+    return this.content.view(row)
+  }
+
+  plain(row: number): unknown {
+    return this.content.plain(row)
   }
 
   raw(row: number): Uint8Array {
     return this.#raws === undefined
-      ? encoder.encode(JSON.stringify(this.values[row]))
+      ? encoder.encode(JSON.stringify(this.plain(row)))
       : this.#raws(row)
   }
 
   /** The same rows with other values. */
   withValues(values: readonly unknown[]): RowBatch {
-    return new RowBatch(this.rows, this.columns, values, this.#keys)
+    return new RowBatch(this.rows, this.columns, new Objects(values), this.#keys)
   }
 
   /** The same rows with other keys. */
@@ -106,7 +128,7 @@ export class RowBatch implements Batch {
     return new RowBatch(
       this.rows,
       this.columns,
-      this.values,
+      this.content,
       (row) => keys[row],
       this.#raws,
       this.#exact,
@@ -128,7 +150,7 @@ export class RowBatch implements Batch {
       made.appendTime[i] = this.appendTime[row]!
       made.origin[i] = this.origin[row]!
     }
-    return new RowBatch(rows, made, values, (i) => this.#keys(from[i]!))
+    return new RowBatch(rows, made, new Objects(values), (i) => this.#keys(from[i]!))
   }
 }
 

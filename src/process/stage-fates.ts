@@ -30,6 +30,8 @@ export class StageFates implements Fates, OutputFates {
   /** The dead letter that the batch is, on its way back. */
   #replayed: ReplayRecord | undefined
   #fates = new Uint8Array(1_024)
+  /** Some row of the batch ended otherwise than processed. */
+  #marks = false
   /** Tasks that failed during this batch. */
   readonly failures = new Map<number, MillraceError>()
 
@@ -55,11 +57,13 @@ export class StageFates implements Fates, OutputFates {
     this.#replay(replayed)
     if (this.#fates.length < batch.rows) this.#fates = new Uint8Array(batch.rows * 2)
     this.#fates.fill(processed, 0, batch.rows)
+    this.#marks = false
   }
 
   /** Ends with it: counts what became of its records. */
   count(batch: RowBatch): void {
     this.#replay(undefined)
+    if (!this.#marks) return this.#countProcessed(batch)
     for (let row = 0; row < batch.rows; row++) {
       const counters = this.#tasks[batch.partition[row]!]?.counters
       if (counters === undefined) continue
@@ -68,6 +72,16 @@ export class StageFates implements Fates, OutputFates {
       else if (fate === deadLettered) counters.deadLettered++
       else if (fate === late) counters.late++
       else counters.skipped++
+    }
+  }
+
+  /** Rows of a task come in runs: most batches are one. */
+  #countProcessed({ partition, rows }: RowBatch): void {
+    for (let from = 0, row = 1; from < rows; row++) {
+      if (row < rows && partition[row] === partition[from]) continue
+      const counters = this.#tasks[partition[from]!]?.counters
+      if (counters !== undefined) counters.processed += row - from
+      from = row
     }
   }
 
@@ -221,7 +235,9 @@ export class StageFates implements Fates, OutputFates {
 
   #mark(batch: RowBatch, row: number, fate: number): void {
     const origin = batch.origin[row]!
-    if (origin >= 0 && this.#fates[origin]! < fate) this.#fates[origin] = fate
+    if (origin < 0 || this.#fates[origin]! >= fate) return
+    this.#fates[origin] = fate
+    this.#marks = true
   }
 
   #nameOf(id: number): string {

@@ -18,7 +18,7 @@ import { fromKeyJson } from './keys.ts'
 import type { GroupKey } from './keys.ts'
 import { Replays } from './replays.ts'
 import type { ReplayInput } from './replays.ts'
-import type { RowPlace, RowReader } from './row-reader.ts'
+import type { Refused, RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
 import { shapeAt } from './shape.ts'
@@ -50,7 +50,10 @@ export class StageInputs {
   readonly #order: readonly InputState[]
   readonly #byTopic = new Map<string, InputState>()
   readonly #selection = new RowList()
-  readonly #place: RowPlace = { task: 0, offset: 0, watermark: -Infinity, upstream: 0 }
+  readonly #place: RowPlace = { task: 0, baseOffset: 0 }
+  /** Records of a block that became no rows, as they are read. */
+  #refusals: { readonly i: number; readonly error: MillraceError }[] = []
+  readonly #refuse: Refused = (i, error) => void this.#refusals.push({ i, error })
   /** Records that become dead letters unseen: they hold up a worker, or make more than a commit holds. */
   readonly #refused = new Map<string, 'MR4009' | 'MR4013'>()
   /** The record last begun with, as `#refused` names it. */
@@ -216,9 +219,15 @@ export class StageInputs {
     const place = placeName(task.id, input.role === 'replay')
     this.#last = recordName(place, block.baseOffset + from)
     mark?.(place, careful === true ? block.baseOffset + from : undefined)
-    for (let i = from; i < to; i++) {
-      const offset = block.baseOffset + i
-      this.#record(input, task, view, i, offset, offset < surplusTo)
+    const { baseOffset } = block
+    this.#place.task = task.partition
+    this.#place.baseOffset = baseOffset
+    if (this.#isPlain(input, view, from, to) && baseOffset + from >= surplusTo) {
+      this.#records(input, task, view, from, to)
+    } else {
+      for (let i = from; i < to; i++) {
+        this.#record(input, task, view, i, baseOffset + i < surplusTo)
+      }
     }
     block.row = to
     task.counters.read += to - from
@@ -247,21 +256,48 @@ export class StageInputs {
     return true
   }
 
-  #record(
-    input: InputState,
-    task: Task,
-    view: BlockView,
-    i: number,
-    offset: number,
-    surplus: boolean,
-  ): void {
+  /** Whether nothing is to be said about single records before they are read. */
+  #isPlain(input: InputState, view: BlockView, from: number, to: number): boolean {
+    if (input.role === 'replay' || this.#refused.size > 0) return false
+    if (input.role !== 'stream') return true
+    const latest = Math.min(latestTime, view.appendTime + input.futureMs)
+    const { timestamps } = view
+    for (let i = from; i < to; i++) {
+      const timestamp = timestamps[i]!
+      if (!(timestamp >= earliestTime && timestamp <= latest)) return false
+    }
+    return true
+  }
+
+  /** Reads records together, then lets time pass over them one by one. */
+  #records(input: InputState, task: Task, view: BlockView, from: number, to: number): void {
+    const { rows } = input
+    let row = rows.count
+    rows.read(view, from, to, this.#place, this.#refuse)
+    const { watermark } = rows.columns
+    const isStream = input.role === 'stream'
+    const { timestamps, watermarks } = view
+    let source = task.time.source(input.index)
+    let next = 0
+    for (let i = from; i < to; i++) {
+      const before = isStream ? source : (watermarks?.[i] ?? -Infinity)
+      if (this.#refusals[next]?.i === i) {
+        this.#unreadable(input, task, view, i, before, this.#refusals[next++]!.error)
+        continue
+      }
+      watermark[row++] = before
+      const after = timestamps[i]! - input.boundMs
+      if (isStream && after > source) source = after
+    }
+    if (isStream) task.time.raiseSource(input.index, source)
+    this.#refusals.length = 0
+  }
+
+  #record(input: InputState, task: Task, view: BlockView, i: number, surplus: boolean): void {
     const { role } = input
-    const place = this.#place
-    place.task = task.partition
-    place.offset = offset
-    place.upstream = view.upstreams?.[i] ?? task.partition
+    const offset = this.#place.baseOffset + i
     const source = task.time.source(input.index)
-    place.watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
+    const watermark = role === 'stream' ? source : (view.watermarks?.[i] ?? -Infinity)
     const value = role === 'replay' ? view.value(i) : undefined
     const replayed = value === undefined ? undefined : this.#replays.here(decodeReplay(value))
     const timestamp = replayed?.timestamp ?? view.timestamps[i]!
@@ -269,31 +305,50 @@ export class StageInputs {
       this.#blamed(input, task, offset) ??
       (role === 'replay'
         ? this.#replay(input, task, replayed, { offset, timestamp, appendTime: view.appendTime })
-        : (outOfBounds(input, timestamp, view.appendTime) ?? this.#read(input, view, i, surplus)))
+        : (outOfBounds(input, timestamp, view.appendTime) ??
+          this.#read(input, view, i, watermark, surplus)))
     if (refused === 'unwanted') task.counters.shed++
     else if (refused !== undefined) {
-      const raw = view.value(i) ?? new Uint8Array(0)
-      const { watermark } = place
-      const record = { offset, timestamp, watermark, key: keyIn(view, i, role), raw }
-      this.#fates.unreadable(task, input.index, refused, record, replayed)
+      this.#unreadable(input, task, view, i, watermark, refused, replayed)
       return
     }
     // Also past a record that is shed: whether another one is late does not depend on what became of its neighbours.
     if (role === 'stream') task.time.raiseSource(input.index, timestamp - input.boundMs)
   }
 
+  #unreadable(
+    input: InputState,
+    task: Task,
+    view: BlockView,
+    i: number,
+    watermark: number,
+    refused: MillraceError,
+    replayed?: ReplayRecord,
+  ): void {
+    const offset = this.#place.baseOffset + i
+    const timestamp = replayed?.timestamp ?? view.timestamps[i]!
+    const raw = view.value(i) ?? new Uint8Array(0)
+    const record = { offset, timestamp, watermark, key: keyIn(view, i, input.role), raw }
+    this.#fates.unreadable(task, input.index, refused, record, replayed)
+  }
+
   #read(
     { rows, shedding }: InputState,
     view: BlockView,
     i: number,
+    watermark: number,
     surplus: boolean,
   ): MillraceError | 'unwanted' | undefined {
-    const place = this.#place
-    if (!surplus || shedding === undefined) return rows.read(view, i, place)
-    if (!shedding.inSample(place.task, place.offset)) return 'unwanted'
-    const { count } = rows
-    const refused = rows.read(view, i, place, shedding.wanted)
-    return refused ?? (rows.count === count ? 'unwanted' : undefined)
+    const { task, baseOffset } = this.#place
+    const sheds = surplus ? shedding : undefined
+    if (sheds?.inSample(task, baseOffset + i) === false) return 'unwanted'
+    const row = rows.count
+    rows.read(view, i, i + 1, this.#place, this.#refuse, sheds?.wanted)
+    const refused = this.#refusals.pop()?.error
+    if (refused !== undefined) return refused
+    if (rows.count === row) return 'unwanted'
+    rows.columns.watermark[row] = watermark
+    return undefined
   }
 
   #replay(

@@ -145,8 +145,8 @@ export const namedEngine: readonly NamedMutant[] = [
     what: 'The watermark follows the time of arrival.',
     breaks: 'I12',
     file: 'src/process/stage-inputs.ts',
-    find: 'task.time.raiseSource(input.index, timestamp - input.boundMs)',
-    replace: 'task.time.raiseSource(input.index, view.appendTime - input.boundMs)',
+    find: 'const after = timestamps[i]! - input.boundMs',
+    replace: 'const after = view.appendTime - input.boundMs',
     gate: windows,
   },
   {
@@ -154,8 +154,8 @@ export const namedEngine: readonly NamedMutant[] = [
     what: 'The watermark does not wait for records that are out of order.',
     breaks: 'I12',
     file: 'src/process/stage-inputs.ts',
-    find: 'task.time.raiseSource(input.index, timestamp - input.boundMs)',
-    replace: 'task.time.raiseSource(input.index, timestamp)',
+    find: 'const after = timestamps[i]! - input.boundMs',
+    replace: 'const after = timestamps[i]!',
     gate: windows,
   },
   {

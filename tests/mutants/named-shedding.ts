@@ -28,8 +28,8 @@ export const namedShedding: readonly NamedMutant[] = [
     what: 'One record more is shed than the lag is too large.',
     breaks: 'I2',
     file: 'src/process/stage-inputs.ts',
-    find: 'offset < surplusTo)',
-    replace: 'offset <= surplusTo)',
+    find: 'baseOffset + i < surplusTo)',
+    replace: 'baseOffset + i <= surplusTo)',
     gate: shedding,
   },
   {

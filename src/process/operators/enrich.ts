@@ -35,9 +35,10 @@ export class Enrich implements Operator {
     const kept = this.#kept
     kept.start(selection.count)
     const values: unknown[] = new Array(batch.rows)
+    const keyOf = this.#key(batch)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#key(batch, row)
+      const value = keyOf(row)
       if (value === failed) continue
       // A row without a usable key finds nothing, as in a left join.
       const key = groupKey(value)
@@ -45,7 +46,7 @@ export class Enrich implements Operator {
         key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
       const added = this.#fn.callForRow(batch, row, found)
       if (added === failed) continue
-      values[row] = { ...batch.view(row), ...added }
+      values[row] = { ...(batch.plain(row) as object), ...added }
       kept.add(row)
     }
     this.#next.process(batch.withValues(values), kept)
@@ -67,9 +68,10 @@ export class LookupKey implements Operator {
     const kept = this.#kept
     kept.start(selection.count)
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
+    const keyOf = this.#key(batch)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#key(batch, row)
+      const value = keyOf(row)
       if (value === failed) continue
       keys[row] = groupKey(value)
       kept.add(row)
@@ -96,12 +98,12 @@ export class TableUpdate implements Operator {
       const row = selection.rows[i]!
       const task = batch.partition[row]!
       const table = this.#tables[task]
-      const key = batch.key(row)
+      const key = batch.groupKey(row)
       if (table === undefined || key === undefined) continue
-      const value = batch.values[row]
+      const value = batch.plain(row)
       try {
-        if (value === undefined) table.delete(key)
-        else table.put(key, freeze(value as object))
+        if (value === undefined) table.delete(textOf(key))
+        else table.put(textOf(key), freeze(value as object))
       } catch (error) {
         this.#fail(task, error)
       }

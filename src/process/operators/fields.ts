@@ -23,7 +23,7 @@ export class Select implements Operator {
     const values: unknown[] = new Array(batch.rows)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      values[row] = this.#pick(batch.values[row])
+      values[row] = this.#pick(batch.plain(row))
     }
     this.#next.process(batch.withValues(values), selection)
   }
@@ -91,9 +91,10 @@ export class KeyBy implements Operator {
     const kept = this.#kept
     kept.start(selection.count)
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
+    const keyOf = this.#key(batch)
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const value = this.#key(batch, row)
+      const value = keyOf(row)
       if (value === failed) continue
       const key = groupKey(value)
       if (key === undefined) {

@@ -48,7 +48,7 @@ export class MapRows implements Operator {
       const row = selection.rows[i]!
       const result = this.#fn.callForRow(batch, row)
       if (result === failed) continue
-      values[row] = this.#derive ? { ...batch.view(row), ...result } : result
+      values[row] = this.#derive ? { ...(batch.plain(row) as object), ...result } : result
       kept.add(row)
     }
     this.#next.process(batch.withValues(values), kept)

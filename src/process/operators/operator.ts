@@ -3,7 +3,6 @@ import { MillraceError } from '../../errors.ts'
 import type { OnError, Selector } from '../../pipeline/definition.ts'
 import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
-import { fieldGetter } from '../rows.ts'
 
 export interface Operator {
   process(batch: RowBatch, selection: Selection): void
@@ -70,7 +69,7 @@ export class UserFunction {
 
   /** The function's value for a row, or `failed` when the row has left the stream. */
   call(batch: RowBatch, row: number, other?: unknown): unknown {
-    const value = batch.values[row]
+    const value = batch.view(row)
     this.#fates.calling(batch.partition[row]!)
     for (let attempt = 1; ; attempt++) {
       try {
@@ -124,16 +123,21 @@ export class UserFunction {
   }
 }
 
-/** What a selector gives for a row: a field's value, or that of a function; `failed` where the row has left. */
-export type RowSelector = (batch: RowBatch, row: number) => unknown
+/**
+ * What a selector gives for the rows of a batch: a field's value, or that of a function; `failed` where the row has left.
+ */
+export type RowSelector = (batch: RowBatch) => (row: number) => unknown
 
 export function rowSelector(node: FunctionNode, selector: Selector, fates: Fates): RowSelector {
   if ('path' in selector) {
-    const get = fieldGetter(selector.path)
-    return (batch, row) => get(batch.values[row])
+    const { path } = selector
+    return (batch) => {
+      const column = batch.column(path)
+      return (row) => column.get(row)
+    }
   }
   const fn = new UserFunction(node, selector.fn, fates)
-  return (batch, row) => fn.call(batch, row)
+  return (batch) => (row) => fn.call(batch, row)
 }
 
 type Row = Record<string, unknown>

@@ -72,7 +72,7 @@ export class TopicOutput implements Operator {
     const written = this.#pick === undefined ? batch.written(row) : undefined
     if (written !== undefined) bytes = written
     else {
-      const value = batch.values[row]
+      const value = batch.plain(row)
       const json = jsonOf(this.#pick === undefined ? value : this.#pick(value))
       if (json instanceof MillraceError) {
         this.#fates.unwritable(batch, row, json)

@@ -27,11 +27,11 @@ export class Where implements Operator {
     kept.rows.set(selection.rows.subarray(0, selection.count))
     kept.count = selection.count
     for (const { path, test } of this.#conditions) {
-      const get = batch.accessor(path)
+      const column = batch.column(path)
       let count = 0
       for (let i = 0; i < kept.count; i++) {
         const row = kept.rows[i]!
-        if (test(get(row))) kept.rows[count++] = row
+        if (test(column.get(row))) kept.rows[count++] = row
       }
       kept.count = count
     }

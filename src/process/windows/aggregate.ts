@@ -112,6 +112,7 @@ export class Aggregate implements Operator {
     const late = this.#lateRows
     late.start(selection.count)
     const { sizeMs, latenessMs, emit } = this.#spec
+    const getters = this.#getters.map((get) => get?.(batch))
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
       const task = this.#tasks[batch.partition[row]!]
@@ -128,7 +129,7 @@ export class Aggregate implements Operator {
         this.#fn.reject(batch, row, 'MR4004', 'The row has no key.')
         continue
       }
-      if (!this.#read(batch, row)) continue
+      if (!this.#read(batch, row, getters)) continue
       if (start !== this.#lastStart) {
         this.#lastStart = start
         this.#lastPrefix = startPrefix(start)
@@ -198,12 +199,16 @@ export class Aggregate implements Operator {
   }
 
   /** Evaluates every field before any state changes; false when the row has left. */
-  #read(batch: RowBatch, row: number): boolean {
+  #read(
+    batch: RowBatch,
+    row: number,
+    getters: readonly (((row: number) => unknown) | undefined)[],
+  ): boolean {
     const { fields } = this.#accumulators
     for (let i = 0; i < fields.length; i++) {
-      const get = this.#getters[i]
+      const get = getters[i]
       if (get === undefined) continue
-      const value = get(batch, row)
+      const value = get(row)
       if (value === failed) return false
       if (value === undefined || value === null) this.#values[i] = Number.NaN
       else if (typeof value === 'number' && Number.isFinite(value)) this.#values[i] = value

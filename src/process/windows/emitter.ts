@@ -1,7 +1,7 @@
 /** Makes rows of windows and hands them on in batches. */
 import type { GroupKey } from '../keys.ts'
 import type { Fanout } from '../operators/operator.ts'
-import { newColumns, RowBatch, RowList } from '../rows.ts'
+import { newColumns, Objects, RowBatch, RowList } from '../rows.ts'
 import type { Accumulators } from './accumulators.ts'
 import { groupOf } from './window-keys.ts'
 
@@ -67,7 +67,7 @@ export class Emitter {
     columns.upstream.fill(this.#task)
     columns.origin.fill(-1)
     const keys = this.#keys
-    const batch = new RowBatch(rows, columns, this.#values, (row) => keys[row])
+    const batch = new RowBatch(rows, columns, new Objects(this.#values), (row) => keys[row])
     this.#values = []
     this.#keys = []
     this.#starts = []
