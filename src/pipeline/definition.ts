@@ -65,6 +65,23 @@ export interface StreamNode {
 }
 export type TableNode = Omit<StreamNode, 'kind' | 'shed'> & { readonly kind: 'table' }
 
+export interface EnrichNode {
+  readonly kind: 'enrich'
+  readonly id: number
+  readonly input: number
+  readonly table: number
+  readonly name: string
+  readonly key: Selector
+  /** Makes the fields to add, also where `fields` says which. */
+  readonly fn: (row: never, found: never) => unknown
+  /** Paths in the table's row by the names of the fields they become; absent where only the function knows. */
+  readonly fields?: Readonly<Record<string, string>>
+  /** Rows that find nothing leave the stream. */
+  readonly inner: boolean
+  readonly onError: OnError
+  readonly retries: number
+}
+
 /** Node kinds that take rows of `input` and give rows; `name` is how plan, metrics and dead letters call the operator. */
 export type OperatorNode =
   | {
@@ -98,17 +115,7 @@ export type OperatorNode =
       readonly key: Selector
       readonly keyName: string
     }
-  | {
-      readonly kind: 'enrich'
-      readonly id: number
-      readonly input: number
-      readonly table: number
-      readonly name: string
-      readonly key: Selector
-      readonly fn: (row: never, found: never) => unknown
-      readonly onError: OnError
-      readonly retries: number
-    }
+  | EnrichNode
   | {
       readonly kind: 'aggregate'
       readonly id: number

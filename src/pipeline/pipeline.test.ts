@@ -236,6 +236,30 @@ describe.each<[string, string, RegExp, (p: PipelineBuilder) => unknown]>([
   ],
   [
     'MR3012',
+    'an unknown field of the table in enrich',
+    /enrich\(\) from users names the field no/,
+    (p) => actionsOf(p).enrich(usersOf(p), 'user_id', { plan: any('no') }),
+  ],
+  [
+    'MR3012',
+    'a name with a dot in enrich',
+    /a name has no dots/,
+    (p) => actionsOf(p).enrich(usersOf(p), 'user_id', { 'a.b': 'plan' }),
+  ],
+  [
+    'MR3016',
+    'no fields in enrich',
+    /at least one field/,
+    (p) => actionsOf(p).enrich(usersOf(p), 'user_id', {}),
+  ],
+  [
+    'MR3014',
+    'an unknown join',
+    /left or inner/,
+    (p) => actionsOf(p).enrich(usersOf(p), 'user_id', { plan: 'plan' }, { join: any('outer') }),
+  ],
+  [
+    'MR3012',
     'an aggregate of text',
     /type string/,
     (p) =>

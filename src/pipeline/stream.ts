@@ -4,10 +4,12 @@ import { limits } from '../limits.ts'
 import type { Sink } from '../sinks/sink.ts'
 import type { Aggregate, Tumbling } from './aggregates.ts'
 import { conditionsOf } from './conditions.ts'
-import type { AggregateField, OperatorNode, Selector } from './definition.ts'
+import type { AggregateField, OperatorNode, Selector, TableNode } from './definition.ts'
 import type { FunctionOptions } from './functions.ts'
 import { checkedFunction, failurePolicy, kindOf } from './functions.ts'
 import { checkedOptions, type Graph } from './graph.ts'
+import { joinedFields } from './join.ts'
+import type { Joined, JoinOptions } from './join.ts'
 import type {
   Flat,
   Key,
@@ -176,8 +178,22 @@ export class Stream<T extends object, KeyName extends string, K> {
   }
 
   /**
-   * Looks up the table's row of the given key and adds the fields that the function returns; `found` is undefined where the
-   * table has none. Rows go on under that key, as after `keyBy`.
+   * Looks up the table's row of the given key and adds fields of it: by name, the path in the table's row. Where the table
+   * has none they are undefined; with `join: 'inner'` such rows leave the stream. Rows go on under that key, as after `keyBy`.
+   */
+  enrich<
+    U extends object,
+    const F extends Readonly<Record<string, Path<U>>>,
+    const By extends LookupPath<T> | ((row: T) => Key | null | undefined),
+    const J extends 'left' | 'inner' = 'left',
+  >(
+    table: Table<U>,
+    key: By,
+    fields: F,
+    options?: JoinOptions<J>,
+  ): Stream<Rows<Merged<T, Joined<U, F, J>>>, NameOfKey<By>, NonNullable<KeyOf<T, By>>>
+  /**
+   * The same with a function that returns the fields to add; `found` is undefined where the table has no row of that key.
    */
   enrich<
     U extends object,
@@ -187,18 +203,29 @@ export class Stream<T extends object, KeyName extends string, K> {
     table: Table<U>,
     key: By,
     fn: (row: T, found: U | undefined) => R & RowOnly<R>,
-    options: FunctionOptions = {},
-  ): Stream<Rows<Merged<T, R>>, NameOfKey<By>, NonNullable<KeyOf<T, By>>> {
-    const tableNode = this.#tableNode(table)
+    options?: FunctionOptions,
+  ): Stream<Rows<Merged<T, R>>, NameOfKey<By>, NonNullable<KeyOf<T, By>>>
+  enrich<R extends object, N extends string, V>(
+    table: Table<object>,
+    key: unknown,
+    add: Readonly<Record<string, string>> | ((row: never, found: never) => unknown),
+    options: FunctionOptions & JoinOptions<'left' | 'inner'> = {},
+  ): Stream<R, N, V> {
+    const source = this.#table(table)
     const selector = selectorOf('enrich()', key)
     const keyed = this.#keyed('enrich()', selector)
-    const node = {
-      ...this.#withFunction('enrich', fn, options),
-      kind: 'enrich',
-      table: tableNode,
-      key: selector,
-    } as const
-    return this.#next(node, { ...keyed, shape: undefined })
+    const looksUp = { kind: 'enrich', table: source.id, key: selector } as const
+    if (typeof add !== 'object' || add === null) {
+      const node = { ...this.#withFunction('enrich', add, options), ...looksUp, inner: false }
+      return this.#next(node, { ...keyed, shape: undefined })
+    }
+    const { shape, node: input } = this.#place
+    const name = this.#name('enrich', options, ['name', 'join'])
+    const joined = joinedFields(source, add, options.join ?? 'left', shape)
+    return this.#next(
+      { ...joined.node, ...looksUp, input, name },
+      { ...keyed, shape: joined.shape },
+    )
   }
 
   /** Groups rows by key and by their event time; `aggregate` says what becomes of a group. */
@@ -278,10 +305,12 @@ export class Stream<T extends object, KeyName extends string, K> {
     return { keyName: key.path.slice(key.path.lastIndexOf('.') + 1), keyShape }
   }
 
-  #tableNode(table: Table<object>): number {
+  #table(table: Table<object>): TableNode {
     const { graph } = this.#place
-    const node = graph.nodes.find((one) => one.kind === 'table' && one.topic === table.name)
-    if (table.millrace === 'table' && node !== undefined) return node.id
+    const node = graph.nodes.find(
+      (one): one is TableNode => one.kind === 'table' && one.topic === table.name,
+    )
+    if (table.millrace === 'table' && node !== undefined) return node
     throw new MillraceError(
       'MR3018',
       `enrich() got ${table.name}, which is not a table of pipeline ${graph.pipeline}.`,

@@ -276,6 +276,12 @@ pipeline('rows', (p) => {
       age: user?.age,
     })),
   )
+  const joined = rowOf(actions.enrich(users, 'user_id', { level: 'plan' }))
+  same<typeof joined.level, (typeof enriched)['plan'] | undefined>(true)
+  const inner = rowOf(actions.enrich(users, 'user_id', { level: 'plan' }, { join: 'inner' }))
+  same<typeof inner.level, (typeof enriched)['plan']>(true)
+  // @ts-expect-error: the table has no such field
+  actions.enrich(users, 'user_id', { level: 'nowhere' })
   same<typeof enriched.plan, string>(true)
   same<typeof enriched.age, number | undefined>(true)
   same<typeof enriched.tags, string[]>(true)

@@ -24,7 +24,9 @@ export function describeNode(node: Node, nodes: readonly Node[]): string {
     case 'enrich': {
       const table = nodes[node.table]
       const from = table?.kind === 'table' ? table.topic : '?'
-      return `from ${from} by ${selector(node.key)}: ${source(node.fn)}${failure(node)}`
+      const join = node.inner ? ', rows without one leave' : ''
+      const added = node.fields === undefined ? source(node.fn) : described(node.fields)
+      return `from ${from} by ${selector(node.key)}: ${added}${join}${failure(node)}`
     }
     case 'aggregate': {
       const { sizeMs, latenessMs, emit } = node.window
@@ -83,6 +85,12 @@ function describeField({ kind, of }: AggregateField): string {
 
 function selector(key: Selector): string {
   return 'path' in key ? key.path : source(key.fn)
+}
+
+/** `plan, tier = account.tier` */
+function described(fields: Readonly<Record<string, string>>): string {
+  const all = Object.entries(fields)
+  return all.map(([name, path]) => (name === path ? name : `${name} = ${path}`)).join(', ')
 }
 
 function failure({

@@ -145,7 +145,7 @@ class Builder {
       case 'enrich': {
         const key = rowSelector(node, node.key, fates)
         const fn = new UserFunction(node, node.fn, fates)
-        return new Enrich(key, fn, this.#table(node.table), next)
+        return new Enrich(key, fn, node.inner, this.#table(node.table), next)
       }
       default: {
         const accumulators = new Accumulators(node.fields)
