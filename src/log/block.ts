@@ -2,11 +2,13 @@
  * A block: the records of one partition in one commit, laid out so that a scanner walks values (or keys, or
  * timestamps) without touching anything else. Little-endian, every array 8-byte aligned relative to the block:
  *
- *   0  u16 version = 1      2  u16 flags (0)        4  u32 count        8  f64 append time (ms, wall clock of ingest)
+ *   0  u16 version = 1      2  u16 flags            4  u32 count        8  f64 append time (ms, wall clock of ingest)
  *  16  f64 max timestamp   24  u32 schema version (0 = nobody validated these values)
  *  28  u32 runs            32  u32 key bytes       36  u32 value bytes  40 u64 reserved
  *  48  f64[count] timestamps · u32[count] key lengths · u32[count] value lengths (0xffffffff = none: no key; a tombstone)
  *      · runs {u32 count, u32 upstream, f64 watermark} · key bytes · value bytes
+ *
+ * Flag 1: the values are partial aggregates, and the schema version is that of their layout (process/windows/partials.ts).
  *
  * A run says under which source watermark its records were judged: the watermark of their own source partition at
  * their own offset (DESIGN section 5). Blocks of user topics have no runs; their readers derive watermarks.
@@ -16,6 +18,7 @@ import { assert } from '../core/assert.ts'
 const HEADER = 48
 const RUN = 16
 const NONE = 0xffffffff
+const PARTIAL = 1
 const align = (n: number): number => (n + 7) & ~7
 
 /** Collects records of one partition and lays them out. Reusable after `finish()`. */
@@ -62,7 +65,7 @@ export class BlockBuilder {
   }
 
   /** The block's bytes, freshly allocated; the builder is empty afterwards. */
-  finish(appendTime: number, schemaVersion = 0): Uint8Array {
+  finish(appendTime: number, schemaVersion = 0, partial = false): Uint8Array {
     const count = this.#count
     const lengthsAt = HEADER + count * 8
     const runsAt = align(lengthsAt + count * 8)
@@ -73,6 +76,7 @@ export class BlockBuilder {
     let maxTimestamp = -Infinity
     for (let i = 0; i < count; i++) maxTimestamp = Math.max(maxTimestamp, this.#timestamps[i]!)
     view.setUint16(0, 1, true)
+    view.setUint16(2, partial ? PARTIAL : 0, true)
     view.setUint32(4, count, true)
     view.setFloat64(8, appendTime, true)
     view.setFloat64(16, maxTimestamp, true)
@@ -120,6 +124,8 @@ export class BlockView {
   appendTime = 0
   maxTimestamp = 0
   schemaVersion = 0
+  /** The values are partial aggregates. */
+  partial = false
   /** This and the lengths lie in `bytes` where these are aligned: valid as long as they are. */
   timestamps: Float64Array = new Float64Array(0)
   /** Start of record i in `bytes`; -1 where there is none. Ends are start + length. */
@@ -152,6 +158,7 @@ export class BlockView {
     this.appendTime = view.getFloat64(8, true)
     this.maxTimestamp = view.getFloat64(16, true)
     this.schemaVersion = view.getUint32(24, true)
+    this.partial = view.getUint16(2, true) === PARTIAL
     const { buffer, byteOffset } = aligned(bytes, valuesAt)
     this.timestamps = new Float64Array(buffer, byteOffset + HEADER, count)
     this.keyLengths = new Uint32Array(buffer, byteOffset + lengthsAt, count)

@@ -65,12 +65,21 @@ export interface StreamNode {
 }
 export type TableNode = Omit<StreamNode, 'kind' | 'shed'> & { readonly kind: 'table' }
 
-export interface EnrichNode {
-  readonly kind: 'enrich'
+/** An operator takes rows of `input`; `name` is how plan, metrics and dead letters call it. */
+interface Applied<Kind extends string> {
+  readonly kind: Kind
   readonly id: number
   readonly input: number
-  readonly table: number
   readonly name: string
+}
+
+interface Calling {
+  readonly onError: OnError
+  readonly retries: number
+}
+
+export interface EnrichNode extends Applied<'enrich'>, Calling {
+  readonly table: number
   readonly key: Selector
   /** Makes the fields to add, also where `fields` says which. */
   readonly fn: (row: never, found: never) => unknown
@@ -78,55 +87,22 @@ export interface EnrichNode {
   readonly fields?: Readonly<Record<string, string>>
   /** Rows that find nothing leave the stream. */
   readonly inner: boolean
-  readonly onError: OnError
-  readonly retries: number
 }
 
-/** Node kinds that take rows of `input` and give rows; `name` is how plan, metrics and dead letters call the operator. */
 export type OperatorNode =
-  | {
-      readonly kind: 'where'
-      readonly id: number
-      readonly input: number
-      readonly name: string
-      readonly conditions: readonly Condition[]
-    }
-  | {
-      readonly kind: 'filter' | 'map' | 'flatMap' | 'derive'
-      readonly id: number
-      readonly input: number
-      readonly name: string
-      readonly fn: (row: never) => unknown
-      readonly onError: OnError
-      readonly retries: number
-    }
-  | {
-      readonly kind: 'select'
-      readonly id: number
-      readonly input: number
-      readonly name: string
-      readonly paths: readonly string[]
-    }
-  | {
-      readonly kind: 'keyBy'
-      readonly id: number
-      readonly input: number
-      readonly name: string
-      readonly key: Selector
-      readonly keyName: string
-    }
+  | (Applied<'where'> & { readonly conditions: readonly Condition[] })
+  | (Applied<'filter' | 'map' | 'flatMap' | 'derive'> &
+      Calling & { readonly fn: (row: never) => unknown })
+  | (Applied<'select'> & { readonly paths: readonly string[] })
+  | (Applied<'keyBy'> & { readonly key: Selector; readonly keyName: string })
   | EnrichNode
-  | {
-      readonly kind: 'aggregate'
-      readonly id: number
-      readonly input: number
-      readonly name: string
+  | (Applied<'aggregate'> & {
       readonly window: WindowSpec
       readonly keyName: string
       readonly fields: Readonly<Record<string, AggregateField>>
-    }
+    })
   /** Rows that came too late for `input`, an aggregate: as they were at its input. */
-  | { readonly kind: 'late'; readonly id: number; readonly input: number; readonly name: string }
+  | Applied<'late'>
 
 export type OutputNode =
   | {

@@ -80,7 +80,9 @@ function stageText(plan: Plan, stage: StagePlan): readonly string[] {
   }
   for (const output of stage.outputs) {
     const by = plan.nodes.find(({ id }) => id === output.keyedBy)
-    const why = by === undefined ? '' : `   by the key of ${by.name}`
+    const aggregate = plan.nodes.find(({ id }) => id === output.combinedFor)
+    const sums = aggregate === undefined ? '' : `, added up for ${aggregate.name} in every commit`
+    const why = by === undefined ? '' : `   by the key of ${by.name}${sums}`
     lines.push(`  → ${output.topic}   ${partitions(output.partitions)}${why}`)
   }
   return lines

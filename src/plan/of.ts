@@ -2,6 +2,7 @@ import { must } from '../core/assert.ts'
 import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { PipelineDefinition, StreamNode, TableNode } from '../pipeline/definition.ts'
+import { combined } from './combine.ts'
 import { describeNode } from './describe.ts'
 import { hashOf } from './hash.ts'
 import type { DeliverPlan, IngestPlan, Plan, PlannedTopic, StageInput, StagePlan } from './plan.ts'
@@ -16,7 +17,10 @@ const defaultHold = { ms: limits.holdMs, bytes: limits.holdBytes }
 /** The plan of a pipeline: pure, and the same for the same definition. Throws MillraceError MR30xx. */
 export function planOf(definition: PipelineDefinition): Plan {
   const { name, mode, nodes } = definition
-  const stages = cutStages(definition).map((draft) => stageOf(name, draft))
+  const stages = combined(
+    cutStages(definition).map((draft) => stageOf(name, draft)),
+    definition,
+  )
   const delivers = deliversOf(definition)
   const deadLetters = `${name}.dead-letters`
   const inlets = nodes.filter((node) => node.kind === 'stream' || node.kind === 'table')

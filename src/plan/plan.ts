@@ -68,6 +68,8 @@ export interface StageOutput {
   readonly partitions: number
   /** Repartition: the keyBy or enrich node whose `key`, applied to the rows, gives the records' keys. Others: the rows' own. */
   readonly keyedBy?: number
+  /** Repartition: the aggregate that is all that reads these rows. What it adds up is added up before, once per commit. */
+  readonly combinedFor?: number
 }
 
 export interface StorePlan {

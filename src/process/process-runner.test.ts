@@ -26,6 +26,8 @@ interface Shape {
   readonly bound: number
   readonly emit: 'close' | 'update'
   readonly repartition: boolean
+  /** Every field is a path: where rows cross the log, they are added up before. */
+  readonly paths: boolean
 }
 
 function windows({
@@ -35,6 +37,7 @@ function windows({
   bound,
   emit,
   repartition,
+  paths,
 }: Shape): PipelineDefinition {
   return pipeline('p', { partitions }, (p) => {
     const events = p.stream('events', {
@@ -51,7 +54,7 @@ function windows({
       .aggregate('out', {
         count: count(),
         sum: sum('value'),
-        avg: avg((e) => e.value),
+        avg: paths ? avg('value') : avg((e) => e.value),
         min: min('value'),
         max: max('value'),
       })
@@ -78,6 +81,7 @@ const shapes = fc.record({
   bound: fc.constantFrom(0, 20),
   emit: fc.constantFrom('close' as const, 'close' as const, 'update' as const),
   repartition: fc.boolean(),
+  paths: fc.boolean(),
 })
 
 const rawEvents = fc.array(
@@ -121,7 +125,15 @@ const atTheVeryEnd: [
   typeof rawEvents extends fc.Arbitrary<infer R> ? R : never,
   typeof courses extends fc.Arbitrary<infer C> ? C : never,
 ] = [
-  { partitions: 1, size: 10, lateness: 0, bound: 0, emit: 'close', repartition: false },
+  {
+    partitions: 1,
+    size: 10,
+    lateness: 0,
+    bound: 0,
+    emit: 'close',
+    repartition: false,
+    paths: false,
+  },
   [0, 10, -1].map((step) => ({ user: 'u0', page: '/a', step, value: 1 })),
   {
     workers: 1,

@@ -16,6 +16,7 @@ import { decodeReplay } from './dead-letters.ts'
 import type { ReplayRecord } from './dead-letters.ts'
 import { fromKeyJson } from './keys.ts'
 import type { GroupKey } from './keys.ts'
+import { decodePartial } from './windows/partials.ts'
 import { Replays } from './replays.ts'
 import type { ReplayInput } from './replays.ts'
 import type { Refused, RowPlace, RowReader } from './row-reader.ts'
@@ -222,7 +223,8 @@ export class StageInputs {
     const { baseOffset } = block
     this.#place.task = task.partition
     this.#place.baseOffset = baseOffset
-    if (this.#isPlain(input, view, from, to) && baseOffset + from >= surplusTo) {
+    if (view.partial) this.#partials(input, task, view, from, to)
+    else if (this.#isPlain(input, view, from, to) && baseOffset + from >= surplusTo) {
       this.#records(input, task, view, from, to)
     } else {
       for (let i = from; i < to; i++) {
@@ -254,6 +256,29 @@ export class StageInputs {
     if (!this.#queue.reaches(topic, partition, offset))
       this.#reader.seek({ topic, partition, offset })
     return true
+  }
+
+  /** What the stage before added up goes to its aggregate, record by record; one that is none of its stops the task. */
+  #partials(input: InputState, task: Task, view: BlockView, from: number, to: number): void {
+    const found = this.#built.aggregates.find(
+      ({ operator }) => operator.partials === view.schemaVersion,
+    )
+    for (let i = from; i < to; i++) {
+      const key = keyIn(view, i, input.role)
+      const value = view.value(i)
+      const partial =
+        found === undefined || value === undefined
+          ? undefined
+          : decodePartial(value, found.operator.partialLength)
+      if (found === undefined || key === undefined || partial === undefined) {
+        const place = `offset ${this.#place.baseOffset + i} of partition ${task.partition} of topic ${input.topic}`
+        const what = `${task.id} met a partial aggregate at ${place} that none of its aggregates made.`
+        this.#fates.fail(task.partition, new MillraceError('MR4016', what))
+        return
+      }
+      found.operator.merge(task.partition, view.timestamps[i]!, key, partial)
+      task.counters.processed++
+    }
   }
 
   /** Whether nothing is to be said about single records before they are read. */

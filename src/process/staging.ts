@@ -31,19 +31,30 @@ class StagedBlock {
   }
 }
 
+/** What is staged for a topic, until the commit. */
+export interface StagedOutput {
+  /** Bytes staged, nearly. */
+  readonly bytes: number
+  /** Takes out what a task added. */
+  drop(task: number): void
+  stage(writer: Writer, now: number): void
+}
+
 /** One topic's blocks, one per partition that has any. */
-export class StagedTopic {
+export class StagedTopic implements StagedOutput {
   readonly topic: string
   readonly partitions: number
+  readonly #partials: number | undefined
   readonly #blocks: (StagedBlock | undefined)[] = []
   #bytes = 0
 
-  constructor(topic: string, partitions: number) {
+  /** `partials`: the records are partial aggregates of this layout. */
+  constructor(topic: string, partitions: number, partials?: number) {
     this.topic = topic
     this.partitions = partitions
+    this.#partials = partials
   }
 
-  /** Bytes staged, nearly. */
   get bytes(): number {
     return this.#bytes
   }
@@ -74,7 +85,8 @@ export class StagedTopic {
     this.#blocks.forEach((block, partition) => {
       if (block === undefined || block.tasks.length === 0) return
       const count = block.tasks.length
-      writer.append(this.topic, partition, block.builder.finish(now), count)
+      const bytes = block.builder.finish(now, this.#partials, this.#partials !== undefined)
+      writer.append(this.topic, partition, bytes, count)
       block.tasks = []
     })
     this.#bytes = 0

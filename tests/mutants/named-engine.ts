@@ -223,6 +223,25 @@ export const namedEngine: readonly NamedMutant[] = [
     gate: oneCommit,
   },
   {
+    name: 'late-rows-added-up',
+    what: 'The first phase of an aggregate adds up what comes too late.',
+    breaks: 'I12',
+    file: 'src/process/operators/combine.ts',
+    find: 'const late = batch.watermark[row]! >= start + sizeMs + latenessMs',
+    replace: 'const late = false && sizeMs + latenessMs > 0',
+    gate: windows,
+  },
+  {
+    name: 'sums-kept-after-the-commit',
+    what: 'What was added up for one commit crosses again with the next.',
+    breaks: 'I2',
+    file: 'src/process/operators/combine.ts',
+    find: `    this.#topic.stage(writer, now)
+    this.#groups.length = 0`,
+    replace: `    this.#topic.stage(writer, now)`,
+    gate: windows,
+  },
+  {
     name: 'late-record-counted-twice',
     what: 'A late record is counted when it is met and again with its batch.',
     breaks: 'I11',

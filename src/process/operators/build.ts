@@ -3,9 +3,13 @@ import { must } from '../../core/assert.ts'
 import { MillraceError } from '../../errors.ts'
 import type { OperatorNode, PipelineDefinition } from '../../pipeline/definition.ts'
 import type { Plan, StageOutput, StagePlan } from '../../plan/plan.ts'
+import type { StagedOutput } from '../staging.ts'
 import { StagedTopic } from '../staging.ts'
 import { Accumulators } from '../windows/accumulators.ts'
 import { Aggregate } from '../windows/aggregate.ts'
+import type { AggregateNode } from '../windows/aggregate.ts'
+import { layoutOf as aggregateLayout } from '../windows/partials.ts'
+import { Combine } from './combine.ts'
 import type { TableStore } from './enrich.ts'
 import { Enrich, LookupKey } from './enrich.ts'
 import { KeyBy, picker, Select } from './fields.ts'
@@ -40,7 +44,7 @@ export interface BuiltStage {
   readonly inputShifts: ReadonlyMap<number, number>
   /** In an order in which rows of one may flow into a later one, never back. */
   readonly aggregates: readonly BuiltAggregate[]
-  readonly outputs: readonly StagedTopic[]
+  readonly outputs: readonly StagedOutput[]
   readonly announcements: readonly Announcement[]
   /** What the state of the stage's windows means. */
   readonly layout: string
@@ -55,6 +59,7 @@ class Builder {
   readonly operators = new Map<number, Operator>()
   readonly aggregates: BuiltAggregate[] = []
   readonly outputs = new Map<string, StagedTopic>()
+  readonly combines: Combine[] = []
   readonly announcements: Announcement[] = []
   readonly tables = new Map<number, (TableStore | undefined)[]>()
   readonly lateAfter = new Map<number, Fanout>()
@@ -100,10 +105,14 @@ class Builder {
     return fanout
   }
 
-  /** `lookup`: rows move to where this enrich finds its table's rows, and take its key. */
+  /**
+   * `lookup`: rows move to where this enrich finds its table's rows, and take its key. `combinedFor`: the aggregate they are
+   * added up for before they move.
+   */
   output(
     output: StageOutput,
     lookup: EnrichNode | undefined,
+    combinedFor: AggregateNode | undefined,
     paths: readonly string[] | undefined,
   ): void {
     const topic = this.outputs.get(output.topic) ?? new StagedTopic(output.topic, output.partitions)
@@ -115,7 +124,12 @@ class Builder {
       this.#fates,
       paths === undefined ? undefined : picker(paths),
     )
-    this.fanout(output.node).targets.push(lookup === undefined ? write : this.#keyed(lookup, write))
+    const { targets } = this.fanout(output.node)
+    if (combinedFor !== undefined) {
+      const combine = new Combine(combinedFor, topic, this.#fates, write)
+      this.combines.push(combine)
+      targets.push(combine)
+    } else targets.push(lookup === undefined ? write : this.#keyed(lookup, write))
     if (internal) this.announcements.push({ topic, shiftMs: this.shift(output.node) })
   }
 
@@ -176,10 +190,16 @@ export function buildStage(
     const keyedBy = output.keyedBy === undefined ? undefined : definition.nodes[output.keyedBy]
     const paths =
       output.role === 'repartition' ? neededPaths(plan, definition, output.topic) : undefined
-    builder.output(output, keyedBy?.kind === 'enrich' ? keyedBy : undefined, paths)
+    const aggregate = definition.nodes[output.combinedFor ?? -1]
+    builder.output(
+      output,
+      keyedBy?.kind === 'enrich' ? keyedBy : undefined,
+      aggregate?.kind === 'aggregate' ? aggregate : undefined,
+      paths,
+    )
   }
   const { after, operators, inputShifts, aggregates, announcements, tables } = builder
-  const outputs = [...builder.outputs.values()]
+  const outputs = [...builder.outputs.values(), ...builder.combines]
   const layout = layoutOf(stage, definition)
   return { after, operators, inputShifts, aggregates, outputs, announcements, tables, layout }
 }
@@ -190,11 +210,7 @@ function layoutOf(stage: StagePlan, definition: PipelineDefinition): string {
   for (const id of stage.nodes) {
     const node = definition.nodes[id]
     if (node?.kind !== 'aggregate') continue
-    const fields = Object.entries(node.fields).map(([name, { kind, of }]) => {
-      const path = of === undefined ? '' : 'path' in of ? of.path : '()'
-      return `${name}=${kind}(${path})`
-    })
-    aggregates[node.name] = { sizeMs: node.window.sizeMs, fields }
+    aggregates[node.name] = aggregateLayout(node)
   }
   return JSON.stringify(aggregates)
 }

@@ -1,3 +1,4 @@
+import { must } from '../../core/assert.ts'
 import { partitionOf } from '../../core/hash.ts'
 import { MillraceError } from '../../errors.ts'
 import { limits } from '../../limits.ts'
@@ -101,7 +102,7 @@ function jsonOf(value: unknown): string | MillraceError {
   }
 }
 
-interface PlacedKey {
+export interface PlacedKey {
   readonly bytes: Uint8Array
   readonly partition: number
 }
@@ -123,6 +124,11 @@ class KeyCache {
     this.#strings.set(key, placed)
     return placed
   }
+}
+
+/** A key of an internal topic that is not too long. */
+export function placedKey(key: GroupKey, partitions: number): PlacedKey {
+  return must(place(key, partitions, true), 'the key was measured')
 }
 
 function place(key: GroupKey, partitions: number, internal: boolean): PlacedKey | undefined {

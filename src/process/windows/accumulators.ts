@@ -52,12 +52,25 @@ export class Accumulators {
       } else if (kind === 'max') {
         if (value > into[slot]!) into[slot] = value
       } else {
-        const sum = into[slot]!
-        const total = sum + value
-        const lost = Math.abs(sum) >= Math.abs(value) ? sum - total + value : value - total + sum
-        into[slot] = total
-        into[slot + 1] = into[slot + 1]! + lost
+        addTo(into, slot, value)
         if (kind === 'avg') into[slot + 2] = into[slot + 2]! + 1
+      }
+    }
+  }
+
+  /** Adds what was added up elsewhere. */
+  merge(into: Float64Array, from: Float64Array): void {
+    for (const { kind, slot } of this.fields) {
+      const value = from[slot]!
+      if (kind === 'count') into[slot] = into[slot]! + value
+      else if (kind === 'min') {
+        if (value < into[slot]!) into[slot] = value
+      } else if (kind === 'max') {
+        if (value > into[slot]!) into[slot] = value
+      } else {
+        addTo(into, slot, value)
+        into[slot + 1] = into[slot + 1]! + from[slot + 1]!
+        if (kind === 'avg') into[slot + 2] = into[slot + 2]! + from[slot + 2]!
       }
     }
   }
@@ -68,6 +81,15 @@ export class Accumulators {
       into[name] = value(of, kind, slot)
     }
   }
+}
+
+/** The sum at `slot`, and behind it what rounding took from it. */
+function addTo(into: Float64Array, slot: number, value: number): void {
+  const sum = into[slot]!
+  const total = sum + value
+  const lost = Math.abs(sum) >= Math.abs(value) ? sum - total + value : value - total + sum
+  into[slot] = total
+  into[slot + 1] = into[slot + 1]! + lost
 }
 
 function value(of: Float64Array, kind: AggregateField['kind'], slot: number): number | null {

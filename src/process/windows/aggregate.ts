@@ -6,6 +6,7 @@ import { MillraceError } from '../../errors.ts'
 import type { AggregateField, WindowSpec } from '../../pipeline/definition.ts'
 import type { Store } from '../../state/store.ts'
 import type { Selection } from '../batch.ts'
+import type { GroupKey } from '../keys.ts'
 import { storeKeyOf } from '../keys.ts'
 import type { Fanout, Fates, Operator, RowSelector } from '../operators/operator.ts'
 import { failed, rowSelector, typeOf, UserFunction } from '../operators/operator.ts'
@@ -13,6 +14,7 @@ import type { RowBatch } from '../rows.ts'
 import { RowList } from '../rows.ts'
 import { Accumulators } from './accumulators.ts'
 import { Emitter } from './emitter.ts'
+import { partialVersion } from './partials.ts'
 import { prefixEnd, startOf, startPrefix } from './window-keys.ts'
 
 export type WindowStore = Store<Float64Array>
@@ -46,6 +48,9 @@ interface Windows {
 export class Aggregate implements Operator {
   readonly node: number
   readonly name: string
+  /** Version of the partial aggregates it takes, and how many doubles they have. */
+  readonly partials: number
+  readonly partialLength: number
   readonly #spec: WindowSpec
   readonly #fates: Fates
   readonly #late: Fanout
@@ -68,6 +73,8 @@ export class Aggregate implements Operator {
   ) {
     this.node = node.id
     this.name = node.name
+    this.partials = partialVersion(node)
+    this.partialLength = accumulators.length
     this.#spec = node.window
     this.#fates = fates
     this.#late = late
@@ -78,6 +85,16 @@ export class Aggregate implements Operator {
       of === undefined ? undefined : rowSelector(node, of, fates),
     )
     this.#emitter = new Emitter(node.keyName, node.window.sizeMs, accumulators, next)
+  }
+
+  /** Adds what a stage before added up of a group. It was judged there, and is never late. */
+  merge(index: number, start: number, key: GroupKey, partial: Float64Array): void {
+    const task = this.#tasks[index]
+    if (task === undefined) return
+    const storeKey = startPrefix(start) + storeKeyOf(key)
+    if (!this.#add(index, task, start, storeKey, partial)) return
+    if (this.#spec.emit === 'update' || start + this.#spec.sizeMs <= task.applied)
+      task.dirty.add(storeKey)
   }
 
   /** How far the watermark of what comes out lags behind what goes in: no later row starts before it. */
@@ -221,15 +238,24 @@ export class Aggregate implements Operator {
     return true
   }
 
-  #add(index: number, task: Windows, start: number, storeKey: string): boolean {
+  /** Adds a partial aggregate, or else the values of a row. */
+  #add(
+    index: number,
+    task: Windows,
+    start: number,
+    storeKey: string,
+    partial?: Float64Array,
+  ): boolean {
     try {
       let accumulator = task.store.touch(storeKey)
-      if (accumulator === undefined) {
-        accumulator = this.#accumulators.empty()
-        this.#accumulators.add(accumulator, this.#values)
+      const isNew = accumulator === undefined
+      accumulator ??= this.#accumulators.empty()
+      if (partial === undefined) this.#accumulators.add(accumulator, this.#values)
+      else this.#accumulators.merge(accumulator, partial)
+      if (isNew) {
         task.store.put(storeKey, accumulator)
         task.starts.add(start)
-      } else this.#accumulators.add(accumulator, this.#values)
+      }
       return true
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error

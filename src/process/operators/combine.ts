@@ -1,0 +1,127 @@
+/**
+ * The first phase of an aggregate whose rows would cross the log: rows are added up by window and key where they are, and
+ * what crosses with each commit are the sums. A row that the aggregate would not add up (a late one, one without a key or
+ * with something else than a number) crosses as it is, and is judged there.
+ */
+import { limits } from '../../limits.ts'
+import type { Writer } from '../../log/log.ts'
+import type { Selection } from '../batch.ts'
+import type { GroupKey } from '../keys.ts'
+import { keyJson, storeKeyOf, textOf } from '../keys.ts'
+import type { RowBatch } from '../rows.ts'
+import { RowList } from '../rows.ts'
+import type { StagedOutput } from '../staging.ts'
+import { StagedTopic } from '../staging.ts'
+import { Accumulators } from '../windows/accumulators.ts'
+import type { AggregateNode } from '../windows/aggregate.ts'
+import { encodePartial, partialVersion } from '../windows/partials.ts'
+import type { Operator } from './operator.ts'
+import type { OutputFates } from './output.ts'
+import { placedKey } from './output.ts'
+
+interface Group {
+  readonly key: GroupKey
+  readonly start: number
+  readonly accumulator: Float64Array
+}
+
+/** What a group adds to a commit besides its accumulator and key, about. */
+const groupBytes = 64
+
+export class Combine implements Operator, StagedOutput {
+  readonly #node: AggregateNode
+  readonly #accumulators: Accumulators
+  readonly #paths: readonly (string | undefined)[]
+  readonly #values: Float64Array
+  readonly #topic: StagedTopic
+  readonly #fates: OutputFates
+  /** Where rows go that cross as they are. */
+  readonly #whole: Operator
+  readonly #wholeRows = new RowList()
+  /** By task, then by start and key. */
+  readonly #groups: (Map<string, Group> | undefined)[] = []
+  #bytes = 0
+
+  constructor(node: AggregateNode, topic: StagedTopic, fates: OutputFates, whole: Operator) {
+    this.#node = node
+    this.#accumulators = new Accumulators(node.fields)
+    this.#paths = Object.values(node.fields).map(({ of }) =>
+      of === undefined || !('path' in of) ? undefined : of.path,
+    )
+    this.#values = new Float64Array(this.#accumulators.fields.length)
+    this.#topic = new StagedTopic(topic.topic, topic.partitions, partialVersion(node))
+    this.#fates = fates
+    this.#whole = whole
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  process(batch: RowBatch, selection: Selection): void {
+    const { sizeMs, latenessMs } = this.#node.window
+    const whole = this.#wholeRows
+    whole.start(selection.count)
+    const columns = this.#paths.map((path) => (path === undefined ? path : batch.column(path)))
+    for (let i = 0; i < selection.count; i++) {
+      const row = selection.rows[i]!
+      const start = Math.floor(batch.timestamp[row]! / sizeMs) * sizeMs
+      const key = batch.groupKey(row)
+      const late = batch.watermark[row]! >= start + sizeMs + latenessMs
+      if (late || key === undefined || !this.#read(row, columns)) whole.add(row)
+      else if (!this.#add(batch.partition[row]!, start, key)) whole.add(row)
+    }
+    if (whole.count > 0) this.#whole.process(batch, whole)
+  }
+
+  drop(task: number): void {
+    this.#groups[task] = undefined
+    this.#bytes = 0
+    for (const groups of this.#groups)
+      for (const { key } of groups?.values() ?? []) this.#bytes += this.#cost(key)
+  }
+
+  stage(writer: Writer, now: number): void {
+    const { partitions } = this.#topic
+    for (const [task, groups] of this.#groups.entries()) {
+      for (const { key, start, accumulator } of groups?.values() ?? []) {
+        const { bytes, partition } = placedKey(key, partitions)
+        this.#topic.add(task, partition, start, bytes, encodePartial(accumulator), -Infinity)
+        this.#fates.emitted(task)
+      }
+    }
+    this.#topic.stage(writer, now)
+    this.#groups.length = 0
+    this.#bytes = 0
+  }
+
+  /** Leaves the row's numbers in `#values`; false where the aggregate would refuse one. */
+  #read(row: number, columns: readonly ({ get(row: number): unknown } | undefined)[]): boolean {
+    for (let i = 0; i < columns.length; i++) {
+      const value = columns[i]?.get(row)
+      if (value === undefined || value === null) this.#values[i] = Number.NaN
+      else if (typeof value === 'number' && Number.isFinite(value)) this.#values[i] = value
+      else return false
+    }
+    return true
+  }
+
+  /** False for a key that no topic takes. */
+  #add(task: number, start: number, key: GroupKey): boolean {
+    const groups = (this.#groups[task] ??= new Map())
+    const id = `${start} ${storeKeyOf(key)}`
+    let group = groups.get(id)
+    if (group === undefined) {
+      if (Buffer.byteLength(textOf(key)) > limits.keyBytes) return false
+      group = { key, start, accumulator: this.#accumulators.empty() }
+      groups.set(id, group)
+      this.#bytes += this.#cost(key)
+    }
+    this.#accumulators.add(group.accumulator, this.#values)
+    return true
+  }
+
+  #cost(key: GroupKey): number {
+    return groupBytes + 3 * keyJson(key).length + 8 * this.#accumulators.length
+  }
+}
