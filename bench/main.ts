@@ -4,6 +4,8 @@ const cases: Record<string, () => Promise<unknown>> = {
   log: () => import('./log.ts'),
   process: () => import('./process.ts'),
   recovery: () => import('./recovery.ts'),
+  scan: () => import('./scan.ts'),
+  ysb: () => import('./ysb.ts'),
 }
 const [name = '', ...rest] = process.argv.slice(2)
 const run = cases[name]

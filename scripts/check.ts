@@ -16,6 +16,7 @@ import { independence } from './check/oracles.ts'
 import { packageHealth } from './check/package.ts'
 import { oldest, packed } from './check/packed.ts'
 import { format, lint, lockfile, types, unused } from './check/tools.ts'
+import { wasm } from './check/wasm.ts'
 
 const known: Check[] = [
   types,
@@ -32,6 +33,7 @@ const known: Check[] = [
   unused,
   packageHealth,
   packed,
+  wasm,
 ]
 
 /** Only when asked by name. */

@@ -28,6 +28,7 @@ const tasks = {
     about: 'a pipeline that restarts when its file changes',
   },
   millrace: { script: 'src/cli/main.ts', about: 'the command line, from source' },
+  wasm: { script: 'scripts/wasm.ts', about: 'the scanner, from AssemblyScript' },
   docs: { script: 'scripts/docs.ts', about: 'the parts of docs/ that are made from the code' },
   ci: { script: '.ci/run', about: 'everything, as the build machine runs it' },
 }

@@ -61,6 +61,8 @@ export class RowBatch implements Batch {
   readonly appendTime: Float64Array
   readonly origin: Int32Array
   readonly content: Content
+  /** Rows that are worth going on with, where the reader knows of some that are not; default: all. */
+  selected: Selection | undefined
   readonly #keys: KeyColumn
   readonly #raws: RawColumn | undefined
   readonly #exact: ((row: number) => boolean) | undefined
@@ -120,7 +122,11 @@ export class RowBatch implements Batch {
 
   /** The same rows with other values. */
   withValues(values: readonly unknown[]): RowBatch {
-    return new RowBatch(this.rows, this.columns, new Objects(values), this.#keys)
+    return this.withContent(new Objects(values))
+  }
+
+  withContent(content: Content): RowBatch {
+    return new RowBatch(this.rows, this.columns, content, this.#keys)
   }
 
   /** The same rows with other keys. */

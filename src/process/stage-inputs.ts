@@ -17,11 +17,14 @@ import type { ReplayRecord } from './dead-letters.ts'
 import { fromKeyJson } from './keys.ts'
 import type { GroupKey } from './keys.ts'
 import { decodePartial } from './windows/partials.ts'
+import { readsOf } from './reads.ts'
 import { Replays } from './replays.ts'
 import type { ReplayInput } from './replays.ts'
 import type { Refused, RowPlace, RowReader } from './row-reader.ts'
 import type { RowBatch } from './rows.ts'
 import { RowList } from './rows.ts'
+import { theScanner } from './the-scanner.ts'
+import { ScannedRows } from './scanned-rows.ts'
 import { shapeAt } from './shape.ts'
 import { Shedding } from './shedding.ts'
 import { placeName } from './stage-fates.ts'
@@ -164,15 +167,20 @@ export class StageInputs {
     // Of a projected topic some fields are missing because nobody reads them.
     const whole = role !== 'repartition' || neededPaths(plan, definition, topic) === undefined
     const shape = whole ? shapeAt(definition, node) : undefined
-    const newReader = (): RowReader =>
-      new JsonRows(index, role, role === 'repartition' ? undefined : rules, shape)
+    const own = role === 'repartition' ? undefined : rules
+    const newReader = (): RowReader => new JsonRows(index, role, own, shape)
+    const reads = readsOf(stage, definition, node)
+    const scans = role === 'stream' || role === 'repartition'
+    const rows = scans
+      ? ScannedRows.of(theScanner(), { index, role, rules: own, shape, reads })
+      : undefined
     return {
       index,
       topic,
       role,
       node,
       newReader,
-      rows: newReader(),
+      rows: rows ?? newReader(),
       target: this.#targetOf(role, node),
       boundMs: rules?.boundMs ?? 0,
       futureMs: rules?.futureMs ?? Infinity,
@@ -408,7 +416,7 @@ export class StageInputs {
 
   #run(batch: RowBatch, target: Operator, replayed?: ReplayRecord): void {
     this.#fates.begin(batch, replayed)
-    target.process(batch, this.#selection.all(batch.rows))
+    target.process(batch, batch.selected ?? this.#selection.all(batch.rows))
     this.#fates.count(batch)
   }
 }

@@ -237,7 +237,7 @@ export const namedEngine: readonly NamedMutant[] = [
     breaks: 'I2',
     file: 'src/process/operators/combine.ts',
     find: `    this.#topic.stage(writer, now)
-    this.#groups.length = 0`,
+    this.#tasks.length = 0`,
     replace: `    this.#topic.stage(writer, now)`,
     gate: windows,
   },

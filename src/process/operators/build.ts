@@ -14,6 +14,7 @@ import type { TableStore } from './enrich.ts'
 import { Enrich, LookupKey } from './enrich.ts'
 import { KeyBy, picker, Select } from './fields.ts'
 import { Filter, FlatMap, MapRows } from './functions.ts'
+import { Join } from './join.ts'
 import type { Fates, Operator } from './operator.ts'
 import { Fanout, rowSelector, UserFunction } from './operator.ts'
 import type { OutputFates } from './output.ts'
@@ -158,8 +159,9 @@ class Builder {
         return new KeyBy(node, fates, next)
       case 'enrich': {
         const key = rowSelector(node, node.key, fates)
-        const fn = new UserFunction(node, node.fn, fates)
-        return new Enrich(key, fn, node.inner, this.#table(node.table), next)
+        const table = this.#table(node.table)
+        if (node.fields !== undefined) return new Join(key, node.fields, node.inner, table, next)
+        return new Enrich(key, new UserFunction(node, node.fn, fates), table, next)
       }
       default: {
         const accumulators = new Accumulators(node.fields)

@@ -21,8 +21,14 @@ import { placedKey } from './output.ts'
 
 interface Group {
   readonly key: GroupKey
-  readonly start: number
   readonly accumulator: Float64Array
+}
+
+/** The groups of one window: by text, and by type and text where the key is something else. */
+interface Groups {
+  readonly start: number
+  readonly texts: Map<string, Group>
+  readonly others: Map<string, Group>
 }
 
 /** What a group adds to a commit besides its accumulator and key, about. */
@@ -38,8 +44,8 @@ export class Combine implements Operator, StagedOutput {
   /** Where rows go that cross as they are. */
   readonly #whole: Operator
   readonly #wholeRows = new RowList()
-  /** By task, then by start and key. */
-  readonly #groups: (Map<string, Group> | undefined)[] = []
+  /** By task, then by start of the window. */
+  readonly #tasks: (Map<number, Groups> | undefined)[] = []
   #bytes = 0
 
   constructor(node: AggregateNode, topic: StagedTopic, fates: OutputFates, whole: Operator) {
@@ -63,35 +69,45 @@ export class Combine implements Operator, StagedOutput {
     const whole = this.#wholeRows
     whole.start(selection.count)
     const columns = this.#paths.map((path) => (path === undefined ? path : batch.column(path)))
+    let groups: Groups | undefined
+    let of = -1
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
       const start = Math.floor(batch.timestamp[row]! / sizeMs) * sizeMs
       const key = batch.groupKey(row)
       const late = batch.watermark[row]! >= start + sizeMs + latenessMs
       if (late || key === undefined || !this.#read(row, columns)) whole.add(row)
-      else if (!this.#add(batch.partition[row]!, start, key)) whole.add(row)
+      else {
+        const task = batch.partition[row]!
+        if (groups?.start !== start || task !== of) groups = this.#groups((of = task), start)
+        if (!this.#add(groups, key)) whole.add(row)
+      }
     }
     if (whole.count > 0) this.#whole.process(batch, whole)
   }
 
   drop(task: number): void {
-    this.#groups[task] = undefined
+    this.#tasks[task] = undefined
     this.#bytes = 0
-    for (const groups of this.#groups)
-      for (const { key } of groups?.values() ?? []) this.#bytes += this.#cost(key)
+    for (const windows of this.#tasks)
+      for (const groups of windows?.values() ?? [])
+        for (const { key } of groupsIn(groups)) this.#bytes += this.#cost(key)
   }
 
   stage(writer: Writer, now: number): void {
     const { partitions } = this.#topic
-    for (const [task, groups] of this.#groups.entries()) {
-      for (const { key, start, accumulator } of groups?.values() ?? []) {
-        const { bytes, partition } = placedKey(key, partitions)
-        this.#topic.add(task, partition, start, bytes, encodePartial(accumulator), -Infinity)
-        this.#fates.emitted(task)
+    for (const [task, windows] of this.#tasks.entries()) {
+      for (const groups of windows?.values() ?? []) {
+        for (const { key, accumulator } of groupsIn(groups)) {
+          const { bytes, partition } = placedKey(key, partitions)
+          const value = encodePartial(accumulator)
+          this.#topic.add(task, partition, groups.start, bytes, value, -Infinity)
+          this.#fates.emitted(task)
+        }
       }
     }
     this.#topic.stage(writer, now)
-    this.#groups.length = 0
+    this.#tasks.length = 0
     this.#bytes = 0
   }
 
@@ -106,15 +122,24 @@ export class Combine implements Operator, StagedOutput {
     return true
   }
 
+  #groups(task: number, start: number): Groups {
+    const windows = (this.#tasks[task] ??= new Map())
+    let groups = windows.get(start)
+    if (groups === undefined)
+      windows.set(start, (groups = { start, texts: new Map(), others: new Map() }))
+    return groups
+  }
+
   /** False for a key that no topic takes. */
-  #add(task: number, start: number, key: GroupKey): boolean {
-    const groups = (this.#groups[task] ??= new Map())
-    const id = `${start} ${storeKeyOf(key)}`
-    let group = groups.get(id)
+  #add(groups: Groups, key: GroupKey): boolean {
+    const isText = typeof key === 'string'
+    const among = isText ? groups.texts : groups.others
+    const id = isText ? key : storeKeyOf(key)
+    let group = among.get(id)
     if (group === undefined) {
       if (Buffer.byteLength(textOf(key)) > limits.keyBytes) return false
-      group = { key, start, accumulator: this.#accumulators.empty() }
-      groups.set(id, group)
+      group = { key, accumulator: this.#accumulators.empty() }
+      among.set(id, group)
       this.#bytes += this.#cost(key)
     }
     this.#accumulators.add(group.accumulator, this.#values)
@@ -124,4 +149,9 @@ export class Combine implements Operator, StagedOutput {
   #cost(key: GroupKey): number {
     return groupBytes + 3 * keyJson(key).length + 8 * this.#accumulators.length
   }
+}
+
+function* groupsIn({ texts, others }: Groups): Generator<Group> {
+  yield* texts.values()
+  yield* others.values()
 }

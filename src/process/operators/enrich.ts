@@ -15,19 +15,16 @@ export class Enrich implements Operator {
   readonly #tables: readonly (TableStore | undefined)[]
   readonly #key: RowSelector
   readonly #fn: UserFunction
-  readonly #inner: boolean
   readonly #next: Fanout
   readonly #kept = new RowList()
 
-  /** `tables` by task; `inner`: rows that find nothing go no further. */
+  /** `tables` by task. */
   constructor(
     key: RowSelector,
     fn: UserFunction,
-    inner: boolean,
     tables: readonly (TableStore | undefined)[],
     next: Fanout,
   ) {
-    this.#inner = inner
     this.#key = key
     this.#fn = fn
     this.#tables = tables
@@ -47,7 +44,6 @@ export class Enrich implements Operator {
       const key = groupKey(value)
       const found =
         key === undefined ? undefined : this.#tables[batch.partition[row]!]?.get(textOf(key))
-      if (found === undefined && this.#inner) continue
       const added = this.#fn.callForRow(batch, row, found)
       if (added === failed) continue
       values[row] = { ...(batch.plain(row) as object), ...added }

@@ -1,4 +1,5 @@
 /** Operators that call a function of the pipeline for every row: filter, map, derive, flatMap. */
+import { withoutViews } from '../../schema/scan/views.ts'
 import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
 import { RowList } from '../rows.ts'
@@ -82,7 +83,7 @@ export class FlatMap implements Operator {
       }
       for (const value of result) {
         from.push(row)
-        values.push(value)
+        values.push(withoutViews(value))
       }
     }
     this.#next.process(batch.expanded(from, values), this.#kept.all(from.length))

@@ -1,5 +1,6 @@
 /** What all operators share: who follows, and how a row that fails leaves the stream. */
 import { MillraceError } from '../../errors.ts'
+import { withoutViews } from '../../schema/scan/views.ts'
 import type { OnError, Selector } from '../../pipeline/definition.ts'
 import type { Selection } from '../batch.ts'
 import type { RowBatch } from '../rows.ts'
@@ -96,7 +97,8 @@ export class UserFunction {
   /** The same for a function that makes rows: what is none is a failure. */
   callForRow(batch: RowBatch, row: number, other?: unknown): Row | typeof failed {
     const made = this.call(batch, row, other)
-    if (made === failed || isRow(made)) return made
+    if (made === failed) return made
+    if (isRow(made)) return withoutViews(made) as Row
     const what = `The function of ${this.#name} returned ${typeOf(made)}.`
     return this.reject(batch, row, 'MR4003', what)
   }
