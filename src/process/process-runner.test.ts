@@ -117,6 +117,7 @@ const courses = fc.record({
   crashes: fc.array(fc.boolean(), { maxLength: 40, size: 'max' }),
   closing: fc.array(fc.boolean(), { maxLength: 60, size: 'max' }),
   gaps: fc.boolean(),
+  reader: fc.constantFrom('wasm' as const, 'wasm' as const, 'plain' as const, 'parse' as const),
 })
 
 /** The watermark stands at the end of the window when a record for it comes: chance alone does not always make that. */
@@ -144,6 +145,7 @@ const atTheVeryEnd: [
     crashes: [],
     closing: [],
     gaps: false,
+    reader: 'wasm',
   },
 ]
 
@@ -167,6 +169,7 @@ async function run(
   const gap = (): number => (gapSeed = (gapSeed * 31) % 17) % 3
   const world = new StageWorld(windows(shape), {
     workers: course.workers,
+    reader: course.reader,
     ...(course.gaps ? { gap } : {}),
   })
   world.memory.endings = ['committed', ...course.endings]
@@ -276,7 +279,7 @@ describe('windows', () => {
         expect((await world.read('p.dead-letters')).length).toBe(0)
         balance(world, events.length + shape.partitions)
       }),
-      { numRuns: 60, examples: [atTheVeryEnd] },
+      { numRuns: 90, examples: [atTheVeryEnd] },
     )
   })
 })

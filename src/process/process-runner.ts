@@ -19,6 +19,7 @@ import { StageInputs } from './stage-inputs.ts'
 import { openPositions, openStores, writeMeta } from './stage-open.ts'
 import { StageTime } from './stage-time.ts'
 import { Task } from './task.ts'
+import type { Reading } from './the-scanner.ts'
 import type { WatermarkBoard } from './time/board.ts'
 
 export interface ProcessRunnerOptions {
@@ -35,6 +36,8 @@ export interface ProcessRunnerOptions {
   readonly snapshotDir?: string
   /** Tasks that start paused. */
   readonly paused?: readonly string[]
+  /** How values are read; default: by the scanner of this thread. All of them mean the same. */
+  readonly reader?: Reading
   /** Works record by record, and says before each one which it is. */
   readonly careful?: boolean
   /** Called with what is about to be worked on; without an offset where it is more than one record. */

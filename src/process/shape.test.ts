@@ -16,7 +16,7 @@ const root = {
   },
 } as const
 
-describe('the shape of rows', () => {
+describe.each(['wasm', 'plain', 'parse'] as const)('the shape of rows read by %s', (reader) => {
   test('is that of the schema, whatever the order and the company of the fields', () => {
     const some = fc.dictionary(
       fc.constantFrom('a', 'c', 'd', 'e', 'x', 'constructor', '1'),
@@ -82,7 +82,7 @@ describe('the shape of rows', () => {
         )
         .to(p.topic('ignored'))
     })
-    const world = new StageWorld(definition)
+    const world = new StageWorld(definition, { reader })
     await world.produce('events', [
       { partition: 0, timestamp: base, key: 'k', value: { n: 1, secret: 'x', id: 'k' } },
     ])
@@ -92,4 +92,91 @@ describe('the shape of rows', () => {
       '{"id":"k","n":1}',
     ])
   })
+})
+
+const Nested = {
+  type: 'object',
+  properties: {
+    id: { type: 'string' },
+    n: { type: 'number' },
+    inner: {
+      type: 'object',
+      properties: {
+        text: { type: 'string' },
+        deep: { type: 'object', properties: { ok: { type: 'boolean' } } },
+      },
+    },
+    list: { type: 'array' },
+    open: { type: 'object' },
+    maybe: { type: ['string', 'null'] },
+  },
+  required: ['id'],
+} as const
+
+/** Everything that a function may do with a row, and keep. */
+function lookedAt(row: Record<string, unknown>): Record<string, unknown> {
+  const { id, inner, ...rest } = row
+  return {
+    json: JSON.stringify(row),
+    keys: Object.keys(row),
+    entries: Object.entries(row).map(([name, value]) => `${name}:${typeof value}`),
+    has: ['id', 'maybe', 'other', 'toString'].map((name) => name in row),
+    own: Object.hasOwn(row, 'maybe'),
+    spread: { ...row },
+    assigned: Object.assign({}, inner),
+    kept: row,
+    nested: [{ inner }],
+    id,
+    rest,
+  }
+}
+
+test('a function sees the same in a row, and may keep what it makes of it, whatever reads the rows', async () => {
+  const texts = fc.constantFrom('', 'a', 'é', '"', '\u{1f600}', 'x'.repeat(70))
+  const events = fc.array(
+    fc.record(
+      {
+        id: fc.constantFrom('k0', 'k1'),
+        n: fc.oneof(fc.integer(), fc.constantFrom(0.5, 1e21, 123456789012345)),
+        inner: fc.record(
+          { text: texts, deep: fc.record({ ok: fc.boolean() }), odd: texts },
+          { requiredKeys: [] },
+        ),
+        list: fc.array(fc.oneof(texts, fc.record({ a: fc.integer() })), { maxLength: 2 }),
+        open: fc.dictionary(texts, fc.integer(), { maxKeys: 2 }),
+        maybe: fc.option(texts, { nil: null }),
+        unknown: texts,
+      },
+      { requiredKeys: ['id'] },
+    ),
+    { maxLength: 30, size: 'max' },
+  )
+  await fc.assert(
+    fc.asyncProperty(events, async (values) => {
+      const [wasm, plain, parsed] = await Promise.all(
+        (['wasm', 'plain', 'parse'] as const).map(async (reader) => {
+          const definition = pipeline('p', { partitions: 1 }, (p) => {
+            p.stream('events', { schema: Nested, key: 'id' })
+              .flatMap((e) => [lookedAt(e), lookedAt(e)])
+              .to(p.topic('out'))
+          })
+          const world = new StageWorld(definition, { reader })
+          const records = values.map((value) => ({
+            partition: 0,
+            timestamp: base,
+            key: value.id,
+            value,
+          }))
+          await world.produce('events', records)
+          await world.drain()
+          const out = await world.read('out')
+          expect(out.length).toBe(values.length * 2)
+          return out.map(({ value }) => JSON.stringify(value))
+        }),
+      )
+      expect(wasm).toEqual(parsed)
+      expect(plain).toEqual(parsed)
+    }),
+    { numRuns: 60 },
+  )
 })

@@ -160,7 +160,7 @@ export class StageInputs {
   }
 
   #inputState(index: number): InputState {
-    const { plan, stage, definition } = this.#options
+    const { plan, stage, definition, reader } = this.#options
     const { topic, role, node, shed } = must(stage.inputs[index], 'an input of the plan')
     const source = definition.nodes[node]
     const rules = source?.kind === 'stream' || source?.kind === 'table' ? source : undefined
@@ -170,10 +170,9 @@ export class StageInputs {
     const own = role === 'repartition' ? undefined : rules
     const newReader = (): RowReader => new JsonRows(index, role, own, shape)
     const reads = readsOf(stage, definition, node)
-    const scans = role === 'stream' || role === 'repartition'
-    const rows = scans
-      ? ScannedRows.of(theScanner(), { index, role, rules: own, shape, reads })
-      : undefined
+    const scanner = role === 'table' || role === 'replay' ? undefined : theScanner(reader)
+    const input = { index, role, rules: own, shape, reads }
+    const rows = scanner === undefined ? undefined : ScannedRows.of(scanner, input)
     return {
       index,
       topic,

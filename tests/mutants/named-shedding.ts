@@ -18,9 +18,9 @@ export const namedShedding: readonly NamedMutant[] = [
     name: 'shed-and-worked-on',
     what: 'A record that a policy sheds is counted as shed, and worked on all the same.',
     breaks: 'I2',
-    file: 'src/process/json-rows.ts',
-    find: 'if (wanted?.(value) === false) return undefined',
-    replace: 'wanted?.(value)',
+    file: 'src/process/scanned-rows.ts',
+    find: 'if (refusal === undefined && this.#isWanted(view, i, wanted)) continue',
+    replace: 'if (refusal === undefined) continue',
     gate: shedding,
   },
   {

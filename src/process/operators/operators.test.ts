@@ -145,16 +145,19 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   }),
 )
 
+const readings = ['wasm', 'plain', 'parse'] as const
+
 async function outputs(
   make: (stream: Loose) => Loose,
   events: readonly Row[],
   batch: number,
+  reader: (typeof readings)[number],
 ): Promise<Map<string, unknown[]>> {
   const definition = pipeline('p', { partitions: 2 }, (p) => {
     const events_ = p.stream('events', { schema: Event, key: 'id' }) as unknown as Loose
     make(events_)['to']!(p.topic('out'))
   })
-  const world = new StageWorld(definition)
+  const world = new StageWorld(definition, { reader })
   await world.produce(
     'events',
     events.map((value) => ({
@@ -178,7 +181,7 @@ function byKey(
   return found
 }
 
-describe('operators', () => {
+describe.each(readings)('operators on rows read by %s', (reader) => {
   test('paths, functions and an obvious model agree for any pipeline, and keep the order per key', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -190,11 +193,13 @@ describe('operators', () => {
             (s) => chain.reduce((at, step) => step.paths(at), s),
             events,
             batch,
+            reader,
           )
           const byFunctions = await outputs(
             (s) => chain.reduce((at, step) => step.functions(at), s),
             events,
             batch,
+            reader,
           )
           const model = chain.reduce((at, step) => step.model(at), events as Row[])
           const expected = byKey(model.map((value) => ({ key: value.id, value })))
@@ -239,7 +244,7 @@ describe('operators', () => {
               const windows = stream['keyBy']!(by)['window']!(tumbling('1s'))
               windows['aggregate']!('out', { n: count() })['to']!(p.topic('out'))
             })
-            const world = new StageWorld(definition)
+            const world = new StageWorld(definition, { reader })
             await world.produce(
               'events',
               events.map((value) => ({
@@ -341,7 +346,7 @@ describe('operators', () => {
             const added = plan === undefined ? missing : { plan }
             return added === undefined ? [] : [{ id, ref: id, ...added }]
           }
-          const world = new StageWorld(definition)
+          const world = new StageWorld(definition, { reader })
           const plans = new Map<string, string>()
           const expected: unknown[] = []
           for (const command of commands) {
@@ -406,7 +411,7 @@ describe('operators', () => {
         out.to(p.topic('out'))
         if (late) out.late().to(p.topic('late'))
       })
-      return new StageWorld(definition)
+      return new StageWorld(definition, { reader })
     }
     for (const late of [false, true]) {
       const world = make(late)
