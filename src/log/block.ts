@@ -128,8 +128,7 @@ export class BlockView {
   partial = false
   /** This and the lengths lie in `bytes` where these are aligned: valid as long as they are. */
   timestamps: Float64Array = new Float64Array(0)
-  /** Start of record i in `bytes`; -1 where there is none. Ends are start + length. */
-  keyStarts: Int32Array = new Int32Array(0)
+  /** Start of the value of record i in `bytes`; -1 where there is none. Its end is start + length. */
   keyLengths: Uint32Array = new Uint32Array(0)
   valueStarts: Int32Array = new Int32Array(0)
   valueLengths: Uint32Array = new Uint32Array(0)
@@ -163,13 +162,25 @@ export class BlockView {
     this.timestamps = new Float64Array(buffer, byteOffset + HEADER, count)
     this.keyLengths = new Uint32Array(buffer, byteOffset + lengthsAt, count)
     this.valueLengths = new Uint32Array(buffer, byteOffset + lengthsAt + count * 4, count)
-    this.keyStarts = new Int32Array(count)
+    this.#keyStarts = undefined
+    this.#keysAt = keysAt
     this.valueStarts = new Int32Array(count)
     return (
-      startsOf(this.keyLengths, this.keyStarts, keysAt, keyBytes) &&
+      sumOf(this.keyLengths) === keyBytes &&
       startsOf(this.valueLengths, this.valueStarts, valuesAt, valueBytes) &&
       this.#readRuns(view, runsAt, runs)
     )
+  }
+
+  #keyStarts: Int32Array | undefined
+  #keysAt = 0
+
+  /** Start of the key of record i in `bytes`; -1 where there is none. Many who read a block want no keys. */
+  get keyStarts(): Int32Array {
+    if (this.#keyStarts !== undefined) return this.#keyStarts
+    this.#keyStarts = new Int32Array(this.count)
+    startsOf(this.keyLengths, this.#keyStarts, this.#keysAt, Infinity)
+    return this.#keyStarts
   }
 
   /** Key of record i; undefined where it has none. Valid as long as the block's bytes. */
@@ -243,6 +254,12 @@ function startsOf(lengths: Uint32Array, starts: Int32Array, from: number, bytes:
     if (at > from + bytes) return false
   }
   return at === from + bytes
+}
+
+function sumOf(lengths: Uint32Array): number {
+  let sum = 0
+  for (let i = 0; i < lengths.length; i++) if (lengths[i] !== NONE) sum += lengths[i]!
+  return sum
 }
 
 class ByteSink {

@@ -2,7 +2,12 @@
  * What the operators of a stage read of the rows of a node, as far as they are still the rows that were read: what a scanner
  * has to find.
  */
-import type { OperatorNode, PipelineDefinition, Selector } from '../pipeline/definition.ts'
+import type {
+  Condition,
+  OperatorNode,
+  PipelineDefinition,
+  Selector,
+} from '../pipeline/definition.ts'
 import type { StagePlan } from '../plan/plan.ts'
 
 export interface Reads {
@@ -12,7 +17,11 @@ export interface Reads {
   /** Rows are written as they are. */
   readonly written: boolean
   /** Conditions that every row must meet before anything else becomes of it: texts, of which one stands at a path. */
-  readonly keep: readonly { readonly path: string; readonly oneOf: readonly string[] }[]
+  readonly keep: readonly {
+    readonly path: string
+    readonly oneOf: readonly string[]
+    readonly condition: Condition
+  }[]
 }
 
 export function readsOf(stage: StagePlan, definition: PipelineDefinition, node: number): Reads {
@@ -40,7 +49,8 @@ class Collector {
   follow(node: number): void {
     for (const output of this.#stage.outputs) {
       if (output.node !== node) continue
-      this.#written = true
+      // Of rows that are added up few cross as they are: these may be written anew.
+      if (output.combinedFor === undefined) this.#written = true
       const keyedBy = this.#definition.nodes[output.keyedBy ?? -1]
       if (keyedBy?.kind === 'enrich') this.#select(keyedBy.key)
       const aggregate = this.#definition.nodes[output.combinedFor ?? -1]
@@ -113,6 +123,6 @@ function keepOf(stage: StagePlan, definition: PipelineDefinition, node: number):
     if (oneOf.length < condition.values.length || !oneOf.every((text) => text.isWellFormed()))
       return []
     seen.add(condition.path)
-    return [{ path: condition.path, oneOf }]
+    return [{ path: condition.path, oneOf, condition }]
   })
 }

@@ -6,11 +6,14 @@ import type { RowPlace } from './row-reader.ts'
 import type { Columns } from './rows.ts'
 import { newColumns } from './rows.ts'
 
-/** Rows of one block that follow each other. */
+/** Rows that are records of one block without a gap. */
 export interface Run {
   /** First row, and the one behind the last. */
   readonly from: number
   to: number
+  /** The record that is the first row. The block is not read anew before the batch is done with. */
+  readonly first: number
+  readonly view: BlockView
   readonly buffer: Buffer
 }
 
@@ -26,8 +29,6 @@ export class RowTable {
   /** Of the value in its block; -1 for a tombstone. */
   starts = new Int32Array(firstRows)
   ends = new Int32Array(firstRows)
-  #keyStarts = new Int32Array(firstRows)
-  #keyEnds = new Int32Array(firstRows)
   readonly runs: Run[] = []
   count = 0
 
@@ -48,7 +49,7 @@ export class RowTable {
     while (end > this.#capacity) this.#grow()
     const { partition, input, appendTime, timestamp, upstream, offset, origin } = this.columns
     const { starts, ends } = this
-    const { timestamps, upstreams, valueStarts, valueLengths, keyStarts, keyLengths } = view
+    const { timestamps, upstreams, valueStarts, valueLengths } = view
     for (let at = row, i = from; i < to; at++, i++) {
       partition[at] = place.task
       input[at] = this.#input
@@ -57,40 +58,40 @@ export class RowTable {
       upstream[at] = upstreams === undefined ? place.task : upstreams[i]!
       offset[at] = place.baseOffset + i
       origin[at] = at
-      // Where there is no value, or no key, start and length say so together.
+      // Where there is no value start and length say so together.
       starts[at] = valueStarts[i]!
       ends[at] = valueStarts[i]! + valueLengths[i]!
-      this.#keyStarts[at] = keyStarts[i]!
-      this.#keyEnds[at] = keyStarts[i]! + keyLengths[i]!
     }
     const run = this.runs.at(-1)
-    if (run?.buffer === buffer) run.to = end
-    else this.runs.push({ from: row, to: end, buffer })
+    if (run?.buffer === buffer && run.first + row - run.from === from) run.to = end
+    else this.runs.push({ from: row, to: end, first: from, view, buffer })
     this.count = end
   }
 
   /** The value's bytes as they were read. */
   raw(row: number): Uint8Array {
-    return this.#buffer(row).subarray(this.starts[row], this.ends[row])
+    return this.#run(row).buffer.subarray(this.starts[row], this.ends[row])
   }
 
   text(row: number): string {
-    return this.#buffer(row).toString('utf8', this.starts[row], this.ends[row])
+    return this.#run(row).buffer.toString('utf8', this.starts[row], this.ends[row])
   }
 
   /** The record's own key. */
   key(row: number): GroupKey | undefined {
-    const start = this.#keyStarts[row]!
+    const { view, buffer, first, from } = this.#run(row)
+    const i = first + row - from
+    const start = view.keyStarts[i]!
     if (start < 0) return undefined
-    const text = this.#buffer(row).toString('utf8', start, this.#keyEnds[row])
+    const text = buffer.toString('utf8', start, start + view.keyLengths[i]!)
     return this.#typedKeys ? fromKeyJson(text) : text
   }
 
-  #buffer(row: number): Buffer {
+  #run(row: number): Run {
     const { runs } = this
     let i = runs.length - 1
     while (i > 0 && runs[i]!.from > row) i--
-    return runs[i]!.buffer
+    return runs[i]!
   }
 
   #grow(): void {
@@ -101,8 +102,6 @@ export class RowTable {
     this.columns = columns
     this.starts = grown(this.starts, size)
     this.ends = grown(this.ends, size)
-    this.#keyStarts = grown(this.#keyStarts, size)
-    this.#keyEnds = grown(this.#keyEnds, size)
     this.#capacity = size
   }
 }

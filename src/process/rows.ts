@@ -2,6 +2,7 @@
  * Rows as operators pass them on. Operators that only narrow the selection hand on the same batch; those that change values
  * or keys share its columns; only flatMap and closing windows make columns of their own.
  */
+import type { Condition } from '../pipeline/definition.ts'
 import type { Batch, Column, Selection } from './batch.ts'
 import type { GroupKey } from './keys.ts'
 
@@ -63,6 +64,8 @@ export class RowBatch implements Batch {
   readonly content: Content
   /** Rows that are worth going on with, where the reader knows of some that are not; default: all. */
   selected: Selection | undefined
+  /** Conditions that the selected rows are known to meet. */
+  met: ReadonlySet<Condition> | undefined
   readonly #keys: KeyColumn
   readonly #raws: RawColumn | undefined
   readonly #exact: ((row: number) => boolean) | undefined

@@ -1,6 +1,7 @@
 /** Rows that a scanner finds in the bytes of blocks: nothing is parsed before an operator asks for it. */
 import { assert } from '../core/assert.ts'
 import type { BlockView } from '../log/block.ts'
+import type { Condition } from '../pipeline/definition.ts'
 import type { StageInput } from '../plan/plan.ts'
 import { parseJson } from '../schema/json-parse.ts'
 import { flags } from '../schema/scan/scanner.ts'
@@ -31,6 +32,8 @@ export interface ScannedInput {
 export class ScannedRows implements RowReader {
   readonly #scanner: Scanner
   readonly #program: ScanProgram
+  /** Conditions that rows are dropped by. */
+  readonly #keeps: ReadonlySet<Condition>
   readonly #judge: Judge
   readonly #keyPath: string | undefined
   readonly #table: RowTable
@@ -72,6 +75,7 @@ export class ScannedRows implements RowReader {
   ) {
     this.#scanner = scanner
     this.#program = program
+    this.#keeps = new Set(reads.keep.map(({ condition }) => condition))
     this.#judge = new Judge(role, rules)
     this.#keyPath = keyPath
     this.#table = new RowTable(index, role === 'repartition')
@@ -133,6 +137,7 @@ export class ScannedRows implements RowReader {
     const exact = (row: number): boolean => this.#isExact(scanned.flags[row]!, row)
     const batch = new RowBatch(table.count, table.columns, content, keys, raws, exact)
     batch.selected = scanned
+    batch.met = scanned.undecided ? undefined : this.#keeps
     return batch
   }
 
@@ -170,6 +175,7 @@ export class ScannedRows implements RowReader {
 
   /** Nothing was dropped from the row that its bytes hold. */
   #isExact(flag: number, row: number): boolean {
+    if (!this.#program.spec.unknown) return false
     if ((flag & flags.odd) === 0) return (flag & flags.unknown) === 0
     this.#parsed(row)
     return !this.#shaper.dropped

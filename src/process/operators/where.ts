@@ -7,17 +7,14 @@ import type { Fanout, Operator } from './operator.ts'
 /** Keeps rows for which all conditions hold. Strings compare by UTF-16 code units, as JavaScript does. */
 export class Where implements Operator {
   readonly #conditions: readonly {
-    readonly path: string
+    readonly condition: Condition
     readonly test: (value: unknown) => boolean
   }[]
   readonly #next: Fanout
   readonly #kept = new RowList()
 
   constructor(conditions: readonly Condition[], next: Fanout) {
-    this.#conditions = conditions.map((condition) => ({
-      path: condition.path,
-      test: tester(condition),
-    }))
+    this.#conditions = conditions.map((condition) => ({ condition, test: tester(condition) }))
     this.#next = next
   }
 
@@ -26,8 +23,9 @@ export class Where implements Operator {
     kept.start(selection.count)
     kept.rows.set(selection.rows.subarray(0, selection.count))
     kept.count = selection.count
-    for (const { path, test } of this.#conditions) {
-      const column = batch.column(path)
+    for (const { condition, test } of this.#conditions) {
+      if (batch.met?.has(condition) === true) continue
+      const column = batch.column(condition.path)
       let count = 0
       for (let i = 0; i < kept.count; i++) {
         const row = kept.rows[i]!
