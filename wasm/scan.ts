@@ -392,6 +392,64 @@ export function hash(column: u32, list: usize, count: u32, into: usize): void {
   }
 }
 
+// A dictionary: {entries, most entries, end of its texts, where these must end, slots - 1}, then slots of entry + 1, then
+// entries: hash, address and length of a text.
+const ENTRY: usize = 12
+
+/**
+ * The numbers of the ascii and text spans of a column in a dictionary, by row: equal texts have equal numbers. -1 for what is
+ * no such text, and for texts that do not fit any more.
+ */
+export function intern(column: u32, list: usize, count: u32, dictionary: usize, into: usize): void {
+  const most = load<u32>(dictionary, 4)
+  const end = load<u32>(dictionary, 12)
+  const mask = load<u32>(dictionary, 16)
+  const slots = dictionary + 20
+  const entries = slots + (<usize>(mask + 1) << 2)
+  for (let i: u32 = 0; i < count; i++) {
+    const row = load<u32>(list + (i << 2))
+    const at = <usize>column + row
+    const kind = load<u8>(spanKinds + at)
+    let code = -1
+    if (kind == ASCII || kind == TEXT) {
+      const from: usize = load<u32>(spanStarts + (at << 2))
+      const length = load<u32>(spanEnds + (at << 2)) - <u32>from
+      const hashed = murmur2(from, length)
+      let place = hashed & mask
+      for (;;) {
+        const found = load<u32>(slots + (<usize>place << 2))
+        if (found == 0) {
+          const known = load<u32>(dictionary)
+          const text = load<u32>(dictionary, 8)
+          // Comparing reads whole vectors.
+          if (known == most || text + length + 16 > end) break
+          const entry = entries + <usize>known * ENTRY
+          store<u32>(entry, hashed)
+          store<u32>(entry, text, 4)
+          store<u32>(entry, length, 8)
+          memory.copy(text, from, length)
+          store<u32>(slots + (<usize>place << 2), known + 1)
+          store<u32>(dictionary, known + 1)
+          store<u32>(dictionary, text + length, 8)
+          code = <i32>known
+          break
+        }
+        const entry = entries + <usize>(found - 1) * ENTRY
+        if (
+          load<u32>(entry) == hashed &&
+          load<u32>(entry, 8) == length &&
+          equal(from, load<u32>(entry, 4), length)
+        ) {
+          code = <i32>found - 1
+          break
+        }
+        place = (place + 1) & mask
+      }
+    }
+    store<i32>(into + (row << 2), code)
+  }
+}
+
 const M: u32 = 0x5bd1e995
 
 @inline

@@ -12,6 +12,18 @@ import type { GroupKey } from './keys.ts'
 export interface Column {
   /** The field's value, as JSON.parse gives it; undefined where the row does not have it. It may be kept. */
   get(row: number): unknown
+  /** Numbers for the values of these rows, where the column has any; valid until it is asked again. */
+  codes?(selection: Selection): Codes | undefined
+}
+
+/**
+ * Values by number. Under one dictionary a number stands for the same value always, so that whatever follows from a value is
+ * worked out once and kept by its number.
+ */
+export interface Codes {
+  readonly dictionary: object
+  /** By row; -1: only the column knows the value. */
+  readonly of: Int32Array
 }
 
 /** Columns shared by all rows of a batch. */

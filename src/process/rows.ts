@@ -3,7 +3,7 @@
  * or keys share its columns; only flatMap and closing windows make columns of their own.
  */
 import type { Condition } from '../pipeline/definition.ts'
-import type { Batch, Column, Selection } from './batch.ts'
+import type { Batch, Codes, Column, Selection } from './batch.ts'
 import type { GroupKey } from './keys.ts'
 
 /** Columns of a batch, and where each row came from. */
@@ -66,6 +66,8 @@ export class RowBatch implements Batch {
   selected: Selection | undefined
   /** Conditions that the selected rows are known to meet. */
   met: ReadonlySet<Condition> | undefined
+  /** Numbers of the keys of the selected rows, where they have any. */
+  keyCodes: Codes | undefined
   readonly #keys: KeyColumn
   readonly #raws: RawColumn | undefined
   readonly #exact: ((row: number) => boolean) | undefined
@@ -133,15 +135,11 @@ export class RowBatch implements Batch {
   }
 
   /** The same rows with other keys. */
-  withKeys(keys: readonly (GroupKey | undefined)[]): RowBatch {
-    return new RowBatch(
-      this.rows,
-      this.columns,
-      this.content,
-      (row) => keys[row],
-      this.#raws,
-      this.#exact,
-    )
+  withKeys(keys: KeyColumn, codes?: Codes): RowBatch {
+    const { rows, columns, content } = this
+    const batch = new RowBatch(rows, columns, content, keys, this.#raws, this.#exact)
+    batch.keyCodes = codes
+    return batch
   }
 
   /** New rows, the i-th with the i-th value and everything else from row `from[i]`. */

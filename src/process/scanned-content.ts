@@ -1,11 +1,11 @@
 /** What a scanner found in the rows of a batch, as columns and views. */
 import { valueOf } from '../schema/scan/decode.ts'
 import { flags, kinds } from '../schema/scan/scanner.ts'
-import type { Scanned, Scanner, Spans } from '../schema/scan/scanner.ts'
+import type { Dictionary, Scanned, Scanner, Spans } from '../schema/scan/scanner.ts'
 import { viewOf } from '../schema/scan/views.ts'
 import type { FieldSource } from '../schema/scan/views.ts'
 import type { Field } from '../schema/schema.ts'
-import type { Column } from './batch.ts'
+import type { Codes, Column, Selection } from './batch.ts'
 import type { Content } from './rows.ts'
 import { fieldGetter } from './rows.ts'
 import { Shaper } from './shape.ts'
@@ -34,7 +34,7 @@ export class ScannedContent implements Content, FieldSource {
     this.#scanner = scanner
     this.#parsed = parsed
     this.#indexes = new Map(paths.map((path, i) => [path, i]))
-    this.#columns = paths.map((path) => new SpanColumn(path, shapeAt(shape, path), parsed))
+    this.#columns = paths.map((path) => new SpanColumn(scanner, path, shapeAt(shape, path), parsed))
     this.#view = views && shape !== undefined ? viewOf(shape, this.#indexes, this) : undefined
   }
 
@@ -81,13 +81,29 @@ class SpanColumn implements Column {
   #flags: Uint8Array = noFlags
   #memory = Buffer.alloc(0)
 
-  constructor(path: string, shape: Field | undefined, parsed: (row: number) => unknown) {
+  readonly #scanner: Scanner
+  readonly #dictionary: Dictionary | undefined
+  #spans: Spans | undefined
+  #codes = new Int32Array(0)
+  /** Values that were in the dictionary, and those that were not: with more of these it is not worth asking. */
+  #met = 0
+  #misses = 0
+
+  constructor(
+    scanner: Scanner,
+    path: string,
+    shape: Field | undefined,
+    parsed: (row: number) => unknown,
+  ) {
+    this.#scanner = scanner
+    this.#dictionary = scanner.dictionary(path)
     this.#getter = fieldGetter(path)
     this.#shaper = new Shaper(shape)
     this.#parsed = parsed
   }
 
   found(spans: Spans, rowFlags: Uint8Array, memory: Buffer): void {
+    this.#spans = spans
     this.#starts = spans.starts as Int32Array<ArrayBuffer>
     this.#ends = spans.ends as Int32Array<ArrayBuffer>
     this.kinds = spans.kinds
@@ -102,6 +118,23 @@ class SpanColumn implements Column {
     if (kind === kinds.ascii) return this.#texts.text(this.#memory, start, end)
     const value = valueOf(this.#memory, kind, start, end)
     return kind === kinds.object ? this.#shaper.shape(value) : value
+  }
+
+  codes({ rows, count }: Selection): Codes | undefined {
+    const dictionary = this.#dictionary
+    if (dictionary === undefined || this.#spans === undefined || this.#misses > this.#met)
+      return undefined
+    if (this.#codes.length < this.#scanner.maxRows)
+      this.#codes = new Int32Array(this.#scanner.maxRows)
+    const codes = this.#codes
+    this.#scanner.intern(this.#spans, rows, count, dictionary, codes)
+    for (let i = 0; i < count; i++) {
+      const row = rows[i]!
+      if ((this.#flags[row]! & flags.odd) !== 0) codes[row] = -1
+      if (codes[row] === -1) this.#misses++
+      else this.#met++
+    }
+    return { dictionary, of: codes }
   }
 }
 

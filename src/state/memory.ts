@@ -36,6 +36,8 @@ export class MemoryStore<V> implements Store<V> {
   #bytes = 0
   #stagedBytes = 0
   readonly #index = new SortedIndex()
+  /** Goes up whenever a key may have got another value, or none: what was found by key is to be looked up again. */
+  version = 0
 
   constructor(spec: StoreSpec<V>) {
     this.spec = spec
@@ -58,6 +60,7 @@ export class MemoryStore<V> implements Store<V> {
   }
 
   put(key: string, value: V): void {
+    this.version++
     const encoded = this.spec.codec.encode(value)
     const entry = this.#map.get(key)
     const bytes =
@@ -96,6 +99,7 @@ export class MemoryStore<V> implements Store<V> {
   }
 
   delete(key: string): void {
+    this.version++
     const entry = this.#map.get(key)
     if (entry === undefined) return
     if (entry.epoch !== this.#epoch) {
@@ -145,6 +149,7 @@ export class MemoryStore<V> implements Store<V> {
   }
 
   rollback(): void {
+    this.version++
     for (const [key, pre] of this.#touched) {
       const entry = this.#map.get(key)
       if (entry !== undefined) {
@@ -161,6 +166,7 @@ export class MemoryStore<V> implements Store<V> {
   }
 
   restore(changes: Uint8Array): void {
+    this.version++
     const reader = new ChangelogReader(changes)
     while (reader.advance()) {
       const key = reader.keyText()
@@ -186,6 +192,7 @@ export class MemoryStore<V> implements Store<V> {
   }
 
   clear(): void {
+    this.version++
     this.#map.clear()
     this.#bytes = 0
     this.#forget()

@@ -160,7 +160,8 @@ class Builder {
       case 'enrich': {
         const key = rowSelector(node, node.key, fates)
         const table = this.#table(node.table)
-        if (node.fields !== undefined) return new Join(key, node.fields, node.inner, table, next)
+        if (node.fields !== undefined)
+          return new Join(node.key, key, node.fields, node.inner, table, next)
         return new Enrich(key, new UserFunction(node, node.fn, fates), table, next)
       }
       default: {

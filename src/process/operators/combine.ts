@@ -29,6 +29,9 @@ interface Groups {
   readonly start: number
   readonly texts: Map<string, Group>
   readonly others: Map<string, Group>
+  /** By the number of the key, under one dictionary. */
+  dictionary: object | undefined
+  byCode: (Group | undefined)[]
 }
 
 /** What a group adds to a commit besides its accumulator and key, about. */
@@ -74,14 +77,16 @@ export class Combine implements Operator, StagedOutput {
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
       const start = Math.floor(batch.timestamp[row]! / sizeMs) * sizeMs
-      const key = batch.groupKey(row)
       const late = batch.watermark[row]! >= start + sizeMs + latenessMs
-      if (late || key === undefined || !this.#read(row, columns)) whole.add(row)
-      else {
-        const task = batch.partition[row]!
-        if (groups?.start !== start || task !== of) groups = this.#groups((of = task), start)
-        if (!this.#add(groups, key)) whole.add(row)
+      if (late || !this.#read(row, columns)) {
+        whole.add(row)
+        continue
       }
+      const task = batch.partition[row]!
+      if (groups?.start !== start || task !== of) groups = this.#groups((of = task), start)
+      const group = this.#group(groups, batch, row)
+      if (group === undefined) whole.add(row)
+      else this.#accumulators.add(group.accumulator, this.#values)
     }
     if (whole.count > 0) this.#whole.process(batch, whole)
   }
@@ -125,30 +130,43 @@ export class Combine implements Operator, StagedOutput {
   #groups(task: number, start: number): Groups {
     const windows = (this.#tasks[task] ??= new Map())
     let groups = windows.get(start)
-    if (groups === undefined)
-      windows.set(start, (groups = { start, texts: new Map(), others: new Map() }))
+    if (groups === undefined) windows.set(start, (groups = newGroups(start)))
     return groups
   }
 
-  /** False for a key that no topic takes. */
-  #add(groups: Groups, key: GroupKey): boolean {
+  /** Undefined for a row without a key that a topic takes. */
+  #group(groups: Groups, batch: RowBatch, row: number): Group | undefined {
+    const { keyCodes } = batch
+    const code = keyCodes?.of[row] ?? -1
+    if (keyCodes === undefined || code < 0) return this.#find(groups, batch.groupKey(row))
+    if (groups.dictionary !== keyCodes.dictionary) {
+      groups.dictionary = keyCodes.dictionary
+      groups.byCode = []
+    }
+    return (groups.byCode[code] ??= this.#find(groups, batch.groupKey(row)))
+  }
+
+  #find(groups: Groups, key: GroupKey | undefined): Group | undefined {
+    if (key === undefined) return undefined
     const isText = typeof key === 'string'
     const among = isText ? groups.texts : groups.others
     const id = isText ? key : storeKeyOf(key)
     let group = among.get(id)
-    if (group === undefined) {
-      if (Buffer.byteLength(textOf(key)) > limits.keyBytes) return false
+    if (group === undefined && Buffer.byteLength(textOf(key)) <= limits.keyBytes) {
       group = { key, accumulator: this.#accumulators.empty() }
       among.set(id, group)
       this.#bytes += this.#cost(key)
     }
-    this.#accumulators.add(group.accumulator, this.#values)
-    return true
+    return group
   }
 
   #cost(key: GroupKey): number {
     return groupBytes + 3 * keyJson(key).length + 8 * this.#accumulators.length
   }
+}
+
+function newGroups(start: number): Groups {
+  return { start, texts: new Map(), others: new Map(), dictionary: undefined, byCode: [] }
 }
 
 function* groupsIn({ texts, others }: Groups): Generator<Group> {

@@ -8,7 +8,11 @@ import { RowList } from '../rows.ts'
 import type { Fanout, Operator, RowSelector, UserFunction } from './operator.ts'
 import { failed } from './operator.ts'
 
-export type TableStore = Store<object>
+/** The rows of a table in one task. */
+export type TableStore = Store<object> & {
+  /** Goes up with every change. */
+  readonly version: number
+}
 
 /** Adds what a function makes of the row and the table's row of the same key; undefined where the table has none. */
 export class Enrich implements Operator {
@@ -76,7 +80,10 @@ export class LookupKey implements Operator {
       keys[row] = groupKey(value)
       kept.add(row)
     }
-    this.#next.process(batch.withKeys(keys), kept)
+    this.#next.process(
+      batch.withKeys((row) => keys[row]),
+      kept,
+    )
   }
 }
 

@@ -1,7 +1,7 @@
 /** Operators that work on field paths: select and keyBy. */
 import { limits } from '../../limits.ts'
 import type { Selector } from '../../pipeline/definition.ts'
-import type { Selection } from '../batch.ts'
+import type { Codes, Column, Selection } from '../batch.ts'
 import type { GroupKey } from '../keys.ts'
 import { groupKey, textOf } from '../keys.ts'
 import type { RowBatch } from '../rows.ts'
@@ -70,6 +70,10 @@ function set(object: Record<string, unknown>, name: string, value: unknown): voi
 /** Gives rows the key that the next stateful operator groups by. */
 export class KeyBy implements Operator {
   readonly #key: RowSelector
+  readonly #path: string | undefined
+  /** Which values can be keys, by their numbers in the dictionary met last. */
+  #dictionary: object | undefined
+  #good: (boolean | undefined)[] = []
   readonly #fn: UserFunction
   readonly #name: string
   readonly #next: Fanout
@@ -82,6 +86,7 @@ export class KeyBy implements Operator {
   ) {
     const { key } = node
     this.#key = rowSelector(node, key, fates)
+    this.#path = 'path' in key ? key.path : undefined
     this.#fn = new UserFunction(node, () => undefined, fates)
     this.#name = 'path' in key ? `The key ${key.path}` : `The key of ${node.name}`
     this.#next = next
@@ -90,6 +95,14 @@ export class KeyBy implements Operator {
   process(batch: RowBatch, selection: Selection): void {
     const kept = this.#kept
     kept.start(selection.count)
+    const column = this.#path === undefined ? undefined : batch.column(this.#path)
+    const codes = column?.codes?.(selection)
+    if (column !== undefined && codes !== undefined && this.#areKeys(column, codes, selection)) {
+      // A number stands for a text here, and each of them was looked at.
+      const next = batch.withKeys((row) => column.get(row) as string, codes)
+      this.#next.process(next, selection)
+      return
+    }
     const keys: (GroupKey | undefined)[] = new Array(batch.rows)
     const keyOf = this.#key(batch)
     for (let i = 0; i < selection.count; i++) {
@@ -109,8 +122,30 @@ export class KeyBy implements Operator {
       keys[row] = key
       kept.add(row)
     }
-    this.#next.process(batch.withKeys(keys), kept)
+    this.#next.process(
+      batch.withKeys((row) => keys[row]),
+      kept,
+    )
   }
+
+  /** Whether every row has a number, and each number stands for a text that can be a key. */
+  #areKeys(column: Column, codes: Codes, { rows, count }: Selection): boolean {
+    if (this.#dictionary !== codes.dictionary) {
+      this.#dictionary = codes.dictionary
+      this.#good = []
+    }
+    for (let i = 0; i < count; i++) {
+      const code = codes.of[rows[i]!]!
+      if (code < 0) return false
+      const good = (this.#good[code] ??= isTextKey(column.get(rows[i]!)))
+      if (!good) return false
+    }
+    return true
+  }
+}
+
+function isTextKey(value: unknown): boolean {
+  return typeof value === 'string' && groupKey(value) !== undefined && !isTooLong(value)
 }
 
 function isTooLong(key: GroupKey): boolean {

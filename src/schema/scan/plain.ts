@@ -2,7 +2,7 @@
 import { murmur2 } from '../../core/hash.ts'
 import { valueOf } from './decode.ts'
 import { flags, kinds } from './scanner.ts'
-import type { Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
+import type { Dictionary, Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
 import {
   backslash,
   closeBrace,
@@ -26,6 +26,28 @@ interface PlainProgram extends ScanProgram {
 
 const maxRows = 1_024
 
+const mostTexts = 8_192
+
+class PlainDictionary implements Dictionary {
+  readonly #codes = new Map<string, number>()
+  readonly #texts: string[] = []
+
+  get size(): number {
+    return this.#texts.length
+  }
+
+  text(code: number): string {
+    return this.#texts[code]!
+  }
+
+  code(text: string): number {
+    const known = this.#codes.get(text)
+    if (known !== undefined || this.size === mostTexts) return known ?? -1
+    this.#codes.set(text, this.size)
+    return this.#texts.push(text) - 1
+  }
+}
+
 export class PlainScanner implements Scanner<PlainProgram> {
   readonly maxRows = maxRows
   readonly rowStarts = new Int32Array(maxRows)
@@ -35,6 +57,7 @@ export class PlainScanner implements Scanner<PlainProgram> {
   #memory = Buffer.alloc(64 * 1024)
   #used = 0
   #spans: readonly Spans[] = []
+  readonly #dictionaries = new Map<string, PlainDictionary>()
 
   get memory(): Buffer {
     return this.#memory
@@ -102,6 +125,29 @@ export class PlainScanner implements Scanner<PlainProgram> {
         found[row] === kinds.number
           ? (valueOf(this.#memory, kinds.number, starts[row]!, ends[row]!) as number)
           : Number.NaN
+    }
+  }
+
+  dictionary(name: string): PlainDictionary {
+    const known = this.#dictionaries.get(name) ?? new PlainDictionary()
+    this.#dictionaries.set(name, known)
+    return known
+  }
+
+  intern(
+    { starts, ends, kinds: found }: Spans,
+    rows: Int32Array,
+    count: number,
+    dictionary: PlainDictionary,
+    into: Int32Array,
+  ): void {
+    for (let i = 0; i < count; i++) {
+      const row = rows[i]!
+      const kind = found[row]
+      into[row] =
+        kind === kinds.ascii || kind === kinds.text
+          ? dictionary.code(this.#memory.toString('utf8', starts[row], ends[row]))
+          : -1
     }
   }
 

@@ -7,7 +7,7 @@ import { murmur2 } from '../../core/hash.ts'
 import { valueOf } from './decode.ts'
 import { PlainScanner } from './plain.ts'
 import { flags, kinds } from './scanner.ts'
-import type { Scanner } from './scanner.ts'
+import type { Dictionary, Scanner } from './scanner.ts'
 import { WasmScanner } from './wasm.ts'
 
 type Json = Record<string, unknown>
@@ -211,11 +211,14 @@ function compare(
   const list = [...found.rows.subarray(0, found.count)]
   expect(list).toEqual([...new Set(list)].toSorted((a, b) => a - b))
   const hashes = new Int32Array(scanner.maxRows)
+  const codes = new Int32Array(scanner.maxRows)
+  const dictionary = dictionaryOf(scanner)
   const doubles = new Float64Array(scanner.maxRows)
   for (const [column, path] of paths.entries()) {
     const spans = found.spans[column]!
     scanner.hash(spans, found.rows, found.count, hashes)
     scanner.numbers(spans, found.rows, found.count, doubles)
+    scanner.intern(spans, found.rows, found.count, dictionary, codes)
     for (const row of list) {
       if ((found.flags[row]! & flags.odd) !== 0) continue
       const value = at(shaped(JSON.parse(rows[row]!.toString()), shape, { any: false }), path)
@@ -225,6 +228,9 @@ function compare(
         any: false,
       })
       if (!sameJson(decoded, value)) expect([path, decoded]).toEqual([path, value])
+      const isText = kind === kinds.ascii || kind === kinds.text
+      if (codes[row] !== -1) expect(dictionary.text(codes[row]!)).toBe(value)
+      else if (isText) expect(dictionary.size).toBe(8_192)
       const isNumber = typeof value === 'number'
       if (!Object.is(doubles[row], isNumber ? value : Number.NaN))
         expect([path, doubles[row]]).toEqual([path, value])
@@ -242,6 +248,15 @@ function compare(
     if (!unknown || !kept.has(row) || (found.flags[row]! & flags.odd) !== 0) continue
     expect((found.flags[row]! & flags.unknown) !== 0).toBe(lost.any)
   }
+}
+
+const dictionaries = new Map<Scanner, Dictionary>()
+
+/** One for all runs, so that it gets full. */
+function dictionaryOf(scanner: Scanner): Dictionary {
+  const dictionary = dictionaries.get(scanner) ?? scanner.dictionary('all')!
+  dictionaries.set(scanner, dictionary)
+  return dictionary
 }
 
 function fieldAt(shape: Field | undefined, path: string): Field | undefined {

@@ -75,6 +75,13 @@ export interface ScanProgram {
   readonly spec: ScanSpec
 }
 
+/** Texts that come again and again, by number. It holds so many, and takes none in the place of another. */
+export interface Dictionary {
+  readonly size: number
+  /** The text of a number; the same string each time. */
+  text(code: number): string
+}
+
 export interface Scanner<Program extends ScanProgram = ScanProgram> {
   readonly memory: Buffer
   readonly maxRows: number
@@ -88,8 +95,19 @@ export interface Scanner<Program extends ScanProgram = ScanProgram> {
   /** Where these bytes begin in the memory, copied there where they do not lie in it; -1 where there is no room. */
   place(bytes: Uint8Array): number
   scan(program: Program, count: number, trust: 'validated' | 'nothing'): Scanned
+  // What follows writes into `into[row]` for these rows, and nothing else.
   /** murmur2 of the bytes of ascii, text and number spans, into `into[row]`. */
   hash(spans: Spans, rows: Int32Array, count: number, into: Int32Array): void
+  /** The dictionary of a name, the same each time; undefined where there are enough of them. */
+  dictionary(name: string): Dictionary | undefined
+  /** Numbers of ascii and text spans in a dictionary of this scanner, into `into[row]`; -1 for what it does not have. */
+  intern(
+    spans: Spans,
+    rows: Int32Array,
+    count: number,
+    dictionary: Dictionary,
+    into: Int32Array,
+  ): void
   /** The numbers at the spans, into `into[row]`; NaN where there is none. */
   numbers(spans: Spans, rows: Int32Array, count: number, into: Float64Array): void
 }

@@ -5,7 +5,7 @@
  */
 import { must } from '../../core/assert.ts'
 import { flags } from './scanner.ts'
-import type { Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
+import type { Dictionary, Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
 import type { SlotKind, Template } from './template.ts'
 import { templateOf } from './template.ts'
 import type { Node } from './tree.ts'
@@ -26,6 +26,7 @@ interface Exports {
   scanTemplate(template: number, list: number, count: number, misses: number): number
   scanGeneral(root: number, list: number, count: number, columns: number): void
   hash(column: number, list: number, count: number, into: number): void
+  intern(column: number, list: number, count: number, dictionary: number, into: number): void
   numbers(column: number, list: number, count: number, into: number, left: number): number
 }
 
@@ -53,6 +54,11 @@ const inputBytes = 40 * 2 ** 20
 const programBytes = 256 * 2 ** 10
 /** What a load may read behind the last row. */
 const slack = 64
+const mostDictionaries = 24
+const dictionarySlots = 16_384
+const dictionaryEntries = 8_192
+const textBytes = 512 * 2 ** 10
+const dictionaryBytes = 20 + 4 * dictionarySlots + 12 * dictionaryEntries + textBytes
 const slotKinds: Readonly<Record<SlotKind, number>> = {
   string: 0,
   scalar: 1,
@@ -96,6 +102,8 @@ export class WasmScanner implements Scanner<WasmProgram> {
   readonly #numbers: Float64Array
   readonly #spans: readonly Spans[]
   readonly #program: number
+  readonly #dictionariesAt: number
+  readonly #dictionaries = new Map<string, WasmDictionary>()
   readonly #input: number
   #used: number
   #current: WasmProgram | undefined
@@ -112,6 +120,7 @@ export class WasmScanner implements Scanner<WasmProgram> {
     const lasts = tables.take(4 * maxRows * maxColumns)
     const kinds = tables.take(maxRows * maxColumns)
     this.#program = tables.take(programBytes)
+    this.#dictionariesAt = tables.take(mostDictionaries * (dictionaryBytes + 16))
     this.#input = tables.take(inputBytes)
     this.#used = this.#input
     const pages = Math.ceil((tables.used + slack) / 65_536)
@@ -192,7 +201,30 @@ export class WasmScanner implements Scanner<WasmProgram> {
     const list = this.#listed(rows, count)
     const column = this.#spans.indexOf(spans) * maxRows
     this.#wasm.hash(column, list, count, this.#hashes.byteOffset)
-    into.set(this.#hashes)
+    for (let i = 0; i < count; i++) into[rows[i]!] = this.#hashes[rows[i]!]!
+  }
+
+  dictionary(name: string): WasmDictionary | undefined {
+    const known = this.#dictionaries.get(name)
+    const count = this.#dictionaries.size
+    if (known !== undefined || count === mostDictionaries) return known
+    const at = this.#dictionariesAt + count * ((dictionaryBytes + 15) & ~15)
+    const made = new WasmDictionary(this.#view, this.memory, at)
+    this.#dictionaries.set(name, made)
+    return made
+  }
+
+  intern(
+    spans: Spans,
+    rows: Int32Array,
+    count: number,
+    dictionary: WasmDictionary,
+    into: Int32Array,
+  ): void {
+    const list = this.#listed(rows, count)
+    const column = this.#spans.indexOf(spans) * maxRows
+    this.#wasm.intern(column, list, count, dictionary.at, this.#hashes.byteOffset)
+    for (let i = 0; i < count; i++) into[rows[i]!] = this.#hashes[rows[i]!]!
   }
 
   numbers(spans: Spans, rows: Int32Array, count: number, into: Float64Array): void {
@@ -205,7 +237,7 @@ export class WasmScanner implements Scanner<WasmProgram> {
       const text = this.memory.toString('latin1', spans.starts[row], spans.ends[row])
       this.#numbers[row] = Number(text)
     }
-    into.set(this.#numbers)
+    for (let i = 0; i < count; i++) into[rows[i]!] = this.#numbers[rows[i]!]!
   }
 
   #listed(rows: Int32Array, count: number): number {
@@ -260,6 +292,35 @@ export class WasmScanner implements Scanner<WasmProgram> {
       root: writer.node(program.tree),
       templates: program.templates.map(({ template }) => writer.template(template, program.spec)),
     }
+  }
+}
+
+class WasmDictionary implements Dictionary {
+  readonly at: number
+  readonly #view: DataView
+  readonly #memory: Buffer
+  readonly #texts: string[] = []
+
+  constructor(view: DataView, memory: Buffer, at: number) {
+    this.#view = view
+    this.#memory = memory
+    this.at = at
+    const texts = at + dictionaryBytes - textBytes
+    const head = [0, dictionaryEntries, texts, texts + textBytes, dictionarySlots - 1]
+    for (const [i, word] of head.entries()) view.setInt32(at + 4 * i, word, true)
+  }
+
+  get size(): number {
+    return this.#view.getInt32(this.at, true)
+  }
+
+  text(code: number): string {
+    const known = this.#texts[code]
+    if (known !== undefined) return known
+    const entry = this.at + 20 + 4 * dictionarySlots + 12 * code
+    const start = this.#view.getInt32(entry + 4, true)
+    const end = start + this.#view.getInt32(entry + 8, true)
+    return (this.#texts[code] = this.#memory.toString('utf8', start, end))
   }
 }
 
