@@ -15,7 +15,7 @@ export interface Stored {
   readonly time: number
 }
 
-const commitBytes = 4 * 2 ** 20
+const commitBytes = 1 * 2 ** 20
 
 /**
  * Stores records of a topic as ingest would: validated, keyed, in commits of 4 MB. `everywhere` is stored in each partition,
