@@ -151,6 +151,15 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
       if (!handed.has(name) || (entered ?? 0) > handed.get(name)!) handed.set(name, entered)
     }
   }
+  // How many sums cross depends on the commits: what is written is compared with what is read.
+  const combined = new Set(
+    plans.flatMap(({ stages }) =>
+      stages.flatMap(({ outputs }) =>
+        outputs.flatMap((output) => (output.combinedFor === undefined ? [] : [output.topic])),
+      ),
+    ),
+  )
+  for (const name of combined) handed.set(name, undefined)
   const size = (name: string): number | undefined =>
     handed.has(name) ? handed.get(name) : inTopic(records, name).flat().length
   const equal = (what: string, counted: number, names: readonly string[]): void => {
@@ -173,6 +182,23 @@ function checkCounters(final: Final, { shape }: Config, model: Expected): void {
       for (const output of outputs) names.emitted.add(output.topic)
       all.set(id, names)
     }
+  }
+  for (const name of combined) {
+    const through = (side: 'read' | 'emitted'): number | undefined => {
+      const [stage, ...others] = [...all].filter(([, its]) => its[side].has(name))
+      if (stage === undefined || others.length > 0) return undefined
+      let count = sums.get(stage[0])![side]
+      for (const other of stage[1][side]) {
+        if (other === name) continue
+        const known = size(other)
+        if (known === undefined) return undefined
+        count -= known
+      }
+      return count
+    }
+    const [written, read] = [through('emitted'), through('read')]
+    if (written !== undefined && read !== undefined && written !== read)
+      throw violation('I11', `${name}: ${written} records written, ${read} read`)
   }
   for (const [id, { read, emitted }] of all) {
     equal(`${id} read`, sums.get(id)!.read, [...read])
