@@ -1,5 +1,6 @@
 /** `npm run bench -- CASE [options]`: runs one benchmark. Each is a program of its own and prints its figures. */
 const cases: Record<string, () => Promise<unknown>> = {
+  budget: () => import('./budget.ts'),
   demo: () => import('./demo.ts'),
   log: () => import('./log.ts'),
   process: () => import('./process.ts'),

@@ -7,21 +7,10 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import definition from './pipeline-ysb.ts'
-import { readAll, store } from './stored.ts'
-import type { Stored } from './stored.ts'
+import { readAll } from './stored.ts'
 import type { RunResult } from './stored-run.ts'
-import {
-  adCount,
-  adId,
-  campaignId,
-  campaignOf,
-  choices,
-  epoch,
-  eventJson,
-  viewsPerCampaign,
-  windowMs,
-} from './workload.ts'
+import { viewsPerCampaign } from './workload.ts'
+import { seed, storeYsb } from './ysb-store.ts'
 
 const { values } = parseArgs({
   options: {
@@ -34,30 +23,12 @@ const { values } = parseArgs({
 const count = Number(values.events)
 const runs = Number(values.runs)
 const workers = Number(values.workers)
-const seed = 1
 const folder = mkdtempSync(join(tmpdir(), 'millrace-bench-'))
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
 const expected = viewsPerCampaign(seed, count)
 
-function* events(): Generator<Stored> {
-  let n = 0
-  for (const choice of choices(seed, count))
-    yield { key: adId(choice.ad), json: eventJson(choice, n++), time: choice.time }
-}
-
-function* ads(): Generator<Stored> {
-  for (let ad = 0; ad < adCount; ad++) {
-    const json = JSON.stringify({ ad_id: adId(ad), campaign_id: campaignId(campaignOf(ad)) })
-    yield { key: adId(ad), json, time: epoch }
-  }
-}
-
 const directory = join(folder, 'stored')
-await store(directory, definition, 'ads', ads())
-const end = epoch + count + 10 * windowMs
-const last = { user: 0, page: 0, ad: 0, type: 'click', time: end, amount: 0 } as const
-const closing = { key: adId(0), json: eventJson(last, 0), time: end }
-const stored = await store(directory, definition, 'events', events(), closing)
+const total = await storeYsb(directory, count)
 
 async function engine(): Promise<RunResult> {
   const data = join(folder, 'run')
@@ -67,7 +38,7 @@ async function engine(): Promise<RunResult> {
     data,
     join(import.meta.dirname, 'pipeline-ysb.ts'),
     'ysb/events',
-    stored + adCount,
+    total,
     workers,
   )
   const rows = (await readAll(data, 'results')) as {
@@ -105,7 +76,7 @@ for (let run = 0; run < runs; run++)
   for (const [i, [, once]] of contenders.entries()) results[i]!.push(await once())
 
 process.stdout.write(
-  `${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.versions.node}; ${count} events of ${Math.round(closing.json.length)} bytes\n`,
+  `${cpus()[0]?.model ?? ''}, ${cpus().length} cores; Node ${process.versions.node}; ${count} events\n`,
 )
 process.stdout.write(
   '                       M events/s: min, median, max    per CPU second    peak MiB\n',
