@@ -49,15 +49,13 @@ function reordered(json: string, n: number): string {
 
 /** Length of the ad ids of views. */
 function scanned(scanner: Scanner, keeps: boolean): ({ bytes, ends }: Rows) => number {
-  const { root, json } = schemaOf(Event)
+  const { root } = schemaOf(Event)
   const keep = keeps ? [{ path: 0, oneOf: ['view'] }] : []
   const spec = {
     shape: root,
-    json,
     paths: ['event_type', 'ad_id', 'event_time'],
     keep,
     unknown: false,
-    judge: () => true,
   }
   const program = scanner.compile(spec)
   if (program === undefined) throw new Error('too large')
@@ -73,7 +71,7 @@ function scanned(scanner: Scanner, keeps: boolean): ({ bytes, ends }: Rows) => n
         at = ends[from + i]!
         scanner.rowEnds[i] = base + at
       }
-      const found = scanner.scan(program, count, 'validated')
+      const found = scanner.scan(program, count)
       const [type, ad] = found.spans
       for (let i = 0; i < found.count; i++) {
         const row = found.rows[i]!

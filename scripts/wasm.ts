@@ -1,9 +1,10 @@
-/** `npm run wasm`: compiles wasm/scan.ts into src/schema/scan/wasm-binary.ts. */
+/** `npm run wasm`: compiles what is in wasm/ into the modules that hold it. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { binaryFile, binaryModule, compileWasm } from './check/wasm-build.ts'
+import { compiled, wasmModules } from './check/wasm-build.ts'
 
 const root = join(import.meta.dirname, '..')
-const wasm = await compileWasm(root)
-writeFileSync(join(root, binaryFile), binaryModule(wasm))
-process.stdout.write(`${binaryFile}: ${wasm.length} bytes of WebAssembly\n`)
+for (const module of wasmModules) {
+  writeFileSync(join(root, module.binary), await compiled(root, module))
+  process.stdout.write(`${module.source} → ${module.binary}\n`)
+}

@@ -379,19 +379,6 @@ function member(child: usize, from: usize, end: usize, row: u32): usize {
   return at
 }
 
-/** murmur2 of ascii, text and number spans of a column, for the rows of a list, by row; of others 0. */
-export function hash(column: u32, list: usize, count: u32, into: usize): void {
-  for (let i: u32 = 0; i < count; i++) {
-    const row = load<u32>(list + (i << 2))
-    const at = <usize>column + row
-    const kind = load<u8>(spanKinds + at)
-    const hashed = kind == ASCII || kind == TEXT || kind == NUMBER
-    const from: usize = load<u32>(spanStarts + (at << 2))
-    const length = load<u32>(spanEnds + (at << 2)) - <u32>from
-    store<u32>(into + (row << 2), hashed ? murmur2(from, length) : 0)
-  }
-}
-
 // A dictionary: {entries, most entries, end of its texts, where these must end, slots - 1}, then slots of entry + 1, then
 // entries: hash, address and length of a text.
 const ENTRY: usize = 12
@@ -415,7 +402,8 @@ export function intern(column: u32, list: usize, count: u32, dictionary: usize, 
       const from: usize = load<u32>(spanStarts + (at << 2))
       const length = load<u32>(spanEnds + (at << 2)) - <u32>from
       const hashed = murmur2(from, length)
-      let place = hashed & mask
+      // Keys of one partition have the low bits of their hashes in common.
+      let place = ((hashed * 0x9e3779b1) >>> 16) & mask
       for (;;) {
         const found = load<u32>(slots + (<usize>place << 2))
         if (found == 0) {
@@ -469,48 +457,4 @@ function murmur2(at: usize, length: u32): u32 {
   h ^= h >>> 13
   h *= M
   return h ^ (h >>> 15)
-}
-
-/** Numbers of a column by row, NaN where there is none; returns how many were left as 0 in `left`, for someone slower. */
-export function numbers(column: u32, list: usize, count: u32, into: usize, left: usize): u32 {
-  let slow: u32 = 0
-  for (let i: u32 = 0; i < count; i++) {
-    const row = load<u32>(list + (i << 2))
-    const at = <usize>column + row
-    let value = NaN
-    if (load<u8>(spanKinds + at) == NUMBER) {
-      value = exact(load<u32>(spanStarts + (at << 2)), load<u32>(spanEnds + (at << 2)))
-      if (value != value) {
-        store<u32>(left + (slow << 2), row)
-        slow++
-      }
-    }
-    store<f64>(into + (row << 3), value)
-  }
-  return slow
-}
-
-/** 10^0 to 10^15 are doubles, and so is a number of 15 digits: one division rounds once. NaN for any other. */
-function exact(at: usize, end: usize): f64 {
-  const negative = load<u8>(at) == 0x2d
-  if (negative) at++
-  if (end - at > 16) return NaN
-  let digits: i64 = 0
-  let scale: f64 = 1
-  let seen = 0
-  let fraction = false
-  while (at < end) {
-    const byte: u32 = load<u8>(at)
-    const digit = byte - 0x30
-    if (digit < 10) {
-      digits = digits * 10 + digit
-      seen++
-      if (fraction) scale *= 10
-    } else if (byte == 0x2e && !fraction) fraction = true
-    else return NaN
-    at++
-  }
-  if (seen > 15) return NaN
-  const value = <f64>digits / scale
-  return negative ? -value : value
 }

@@ -15,10 +15,23 @@ const bans: { pattern: RegExp; message: string }[] = [
 /** `enum` and friends are refused by tsc (erasableSyntaxOnly); to-do comments by oxlint in code, here elsewhere. */
 const proseBans = [{ pattern: /\b(?:TODO|FIXME)\b/, message: 'say it in an issue, or do it' }]
 
+/**
+ * A thread that is terminated while a module that others import awaits at its top level ends the whole process (SIGTRAP).
+ * Entries may: nobody imports them.
+ */
+const awaitBans = [
+  {
+    pattern: /^(?:await\b|(?:export )?(?:const|let) .*= await\b)/,
+    message: 'a module that others import does not await at its top level',
+  },
+]
+const entries = /(?:-thread|\/bin|\.test|\.suite)\.ts$/
+
 export const hygiene: Check = {
   name: 'hygiene',
   run(root) {
     const code = codeFolders.flatMap((folder) => listFiles(root, folder))
+    const imported = code.filter((file) => file.startsWith('src/') && !entries.test(file))
     const docs = listFiles(root, 'docs')
     const top = [
       'README.md',
@@ -31,6 +44,7 @@ export const hygiene: Check = {
     return [
       ...[...code, ...docs, ...top].filter(isText).flatMap((file) => scan(root, file, bans)),
       ...[...docs, ...top].filter(isText).flatMap((file) => scan(root, file, proseBans)),
+      ...imported.filter(isText).flatMap((file) => scan(root, file, awaitBans)),
     ]
   },
 }

@@ -1,17 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Check } from './finding.ts'
-import { binaryFile, binaryModule, compileWasm } from './wasm-build.ts'
+import type { Check, Finding } from './finding.ts'
+import { compiled, wasmModules } from './wasm-build.ts'
 
-/** The committed binary is what the committed source compiles to, byte for byte. */
+/** The committed binaries are what the committed sources compile to, byte for byte. */
 export const wasm: Check = {
   name: 'wasm',
   async run(root) {
-    // Trees that plant violations of other rules have no scanner.
-    if (!existsSync(join(root, binaryFile))) return []
-    const built = binaryModule(await compileWasm(root))
-    if (readFileSync(join(root, binaryFile), 'utf8') === built) return []
-    const message = 'this is not what wasm/scan.ts compiles to: run npm run wasm'
-    return [{ file: binaryFile, line: 1, rule: 'wasm', message }]
+    const findings: Finding[] = []
+    for (const module of wasmModules) {
+      const { source, binary } = module
+      // Trees that plant violations of other rules have none.
+      if (!existsSync(join(root, source))) continue
+      if (readFileSync(join(root, binary), 'utf8') === (await compiled(root, module))) continue
+      const message = `this is not what ${source} compiles to: run npm run wasm`
+      findings.push({ file: binary, line: 1, rule: 'wasm', message })
+    }
+    return findings
   },
 }

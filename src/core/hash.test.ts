@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import xxhash from 'xxhash-wasm'
 import { murmur2, partitionOf, xxh64 } from './hash.ts'
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -28,5 +29,20 @@ describe('xxh64', () => {
     ['abc', 0x44bc2cf5ad770999n],
   ])('agrees with the published value for %j', (text, hash) => {
     expect(xxh64(utf8(text))).toBe(hash)
+  })
+
+  test('agrees with another implementation on every length, and across pieces', async () => {
+    const { h64Raw } = await xxhash()
+    const lengths = [...Array(300).keys(), 65_535, 65_536, 65_537, 65_568, 131_072, 1_000_003]
+    let state = 1
+    const bytes = Uint8Array.from({ length: 1_000_003 }, () => {
+      state = Math.imul(state, 1_103_515_245) + 12_345
+      return state >>> 16
+    })
+    for (const length of lengths)
+      expect([length, xxh64(bytes.subarray(3, 3 + length))]).toEqual([
+        length,
+        h64Raw(bytes.subarray(3, 3 + length)),
+      ])
   })
 })

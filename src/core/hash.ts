@@ -1,11 +1,30 @@
 /** Hashes: XXH64 for integrity of stored bytes, murmur2 for partitions (so that data keeps its place in Kafka). */
-import xxhash from 'xxhash-wasm'
+import { hashBinary } from './hash-binary.ts'
+import { instantiate } from './wasm.ts'
 
-const { h64Raw } = await xxhash()
+interface Exports {
+  begin(): void
+  update(from: number, length: number): void
+  finish(from: number, length: number): bigint
+}
+
+/** Sections are hashed piece by piece, so that a piece is still in the cache when it is looked at. */
+const pieceBytes = 64 * 1024
+const { wasm, memory } = instantiate<Exports>(hashBinary, pieceBytes)
 
 /** XXH64 with seed 0. One call costs a copy into WASM memory: hash sections, not records. */
 export function xxh64(bytes: Uint8Array): bigint {
-  return h64Raw(bytes)
+  wasm.begin()
+  let at = 0
+  for (; bytes.length - at > pieceBytes; at += pieceBytes) {
+    memory.set(bytes.subarray(at, at + pieceBytes))
+    wasm.update(0, pieceBytes)
+  }
+  memory.set(at === 0 ? bytes : bytes.subarray(at))
+  const left = bytes.length - at
+  const whole = left - (left % 32)
+  wasm.update(0, whole)
+  return BigInt.asUintN(64, wasm.finish(whole, left - whole))
 }
 
 const M = 0x5bd1e995

@@ -58,11 +58,9 @@ export class ScannedRows implements RowReader {
     const keep = reads.keep.map(({ path, oneOf }) => ({ path: paths.indexOf(path), oneOf }))
     const program = scanner.compile({
       shape,
-      json: rules?.schema.json,
       paths,
       keep,
       unknown: reads.written,
-      judge: () => true,
     })
     return program === undefined ? undefined : new ScannedRows(scanner, program, input, key)
   }
@@ -144,6 +142,7 @@ export class ScannedRows implements RowReader {
   #scan(): ReturnType<Scanner['scan']> {
     const scanner = this.#scanner
     const { starts, ends, count } = this.#table
+    assert(count <= scanner.maxRows, 'I10: the rows of a batch fit the tables of the scanner')
     scanner.begin()
     for (const { from, to, buffer } of this.#table.runs) {
       const first = starts[from]!
@@ -155,7 +154,7 @@ export class ScannedRows implements RowReader {
         scanner.rowEnds[row] = ends[row]! + shift
       }
     }
-    return scanner.scan(this.#program, count, 'validated')
+    return scanner.scan(this.#program, count)
   }
 
   #isWanted(

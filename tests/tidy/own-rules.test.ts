@@ -180,6 +180,15 @@ test('nothing of one machine, no conflicts, no to-do lists in prose', async () =
   expect(places(found)).toEqual(['docs/a.md:3 hygiene', 'src/a.ts:1 hygiene', 'src/b.ts:1 hygiene'])
 })
 
+test('no module that others import awaits at its top level', async () => {
+  const found = await findingsIn(hygiene, {
+    'src/a.ts':
+      'const a = await b()\nexport const c = await d()\nawait e()\nasync () => {\n  await f()\n}\n',
+    'src/a-thread.ts': 'await run()\n',
+  })
+  expect(places(found)).toEqual(['src/a.ts:1 hygiene', 'src/a.ts:2 hygiene', 'src/a.ts:3 hygiene'])
+})
+
 test('any is found in what users can reach, written or inferred', async () => {
   const found = await inProject(
     {

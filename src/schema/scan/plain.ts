@@ -1,6 +1,4 @@
 /** A scanner in plain TypeScript, for machines whose WebAssembly has no SIMD: one walk over each row, whatever it looks like. */
-import { murmur2 } from '../../core/hash.ts'
-import { valueOf } from './decode.ts'
 import { flags, kinds } from './scanner.ts'
 import type { Dictionary, Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
 import {
@@ -88,44 +86,15 @@ export class PlainScanner implements Scanner<PlainProgram> {
     return at
   }
 
-  scan(program: PlainProgram, count: number, trust: 'validated' | 'nothing'): Scanned {
+  scan(program: PlainProgram, count: number): Scanned {
     this.#spans = program.spans
     for (let row = 0; row < count; row++) {
-      this.#flags[row] = trust === 'nothing' ? flags.unproven : 0
+      this.#flags[row] = 0
       for (const spans of program.spans) spans.kinds[row] = kinds.absent
-      if (trust === 'validated') this.#row(program.tree, row)
+      this.#row(program.tree, row)
     }
     const undecided = program.spec.keep.length > 0
     return { spans: program.spans, flags: this.#flags, rows: this.#rows, count, undecided }
-  }
-
-  hash(
-    { starts, ends, kinds: found }: Spans,
-    rows: Int32Array,
-    count: number,
-    into: Int32Array,
-  ): void {
-    for (let i = 0; i < count; i++) {
-      const row = rows[i]!
-      const kind = found[row]!
-      const hashed = kind === kinds.ascii || kind === kinds.text || kind === kinds.number
-      into[row] = hashed ? murmur2(this.#memory.subarray(starts[row], ends[row])) : 0
-    }
-  }
-
-  numbers(
-    { starts, ends, kinds: found }: Spans,
-    rows: Int32Array,
-    count: number,
-    into: Float64Array,
-  ): void {
-    for (let i = 0; i < count; i++) {
-      const row = rows[i]!
-      into[row] =
-        found[row] === kinds.number
-          ? (valueOf(this.#memory, kinds.number, starts[row]!, ends[row]!) as number)
-          : Number.NaN
-    }
   }
 
   dictionary(name: string): PlainDictionary {

@@ -6,13 +6,12 @@
  *  - A span decodes to what JSON.parse gives at that path of the object in its schema's shape; where that is undefined, the
  *    span is absent. Rows of which this cannot be told are flagged `odd`.
  *  - A row is dropped only when it surely fails one of `keep`.
- *  - Of rows that nobody validated, none is proven that parseEvent or the schema refuses.
  *  - Nothing outside the memory is read or written, whatever the bytes; work is linear in them.
  * Invariants a user keeps:
- *  - At most `maxRows` rows at once; their starts and ends are those of placed bytes. Rows said to be validated are.
+ *  - At most `maxRows` rows at once; their starts and ends are those of placed bytes. Rows were validated before.
  *  - Spans, flags and rows are read before the next `begin`.
  */
-import type { Field, Schema } from '../schema.ts'
+import type { Field } from '../schema.ts'
 
 /**
  * What a span is. `ascii`, `text` and `escaped` are strings, without their quotes: all bytes below 0x80, some above, some
@@ -33,22 +32,17 @@ export const kinds = {
 
 /**
  * `unknown`: the row has a field that the shape does not name. `odd`: its spans mean nothing, the row must be parsed.
- * `unproven`: nobody validated it, and the scanner cannot tell whether it is good.
  */
-export const flags = { unknown: 1, odd: 2, unproven: 4 } as const
+export const flags = { unknown: 1, odd: 2 } as const
 
 export interface ScanSpec {
   /** Undefined: nothing is known of the rows' fields. */
   readonly shape: Field | undefined
-  /** What rows that nobody validated are checked against; undefined: none of them can be proven. */
-  readonly json: Schema['json']
   readonly paths: readonly string[]
   /** Rows may be dropped that have none of these strings at a path, given as index into `paths`. */
   readonly keep: readonly { readonly path: number; readonly oneOf: readonly string[] }[]
   /** Whether `flags.unknown` is asked for; else rows need not be looked at behind the last path. */
   readonly unknown: boolean
-  /** Whether a row that nobody validated is good; asked of samples. */
-  readonly judge: (bytes: Uint8Array, start: number, end: number) => boolean
 }
 
 /** By row. Starts and ends are indexes into the scanner's memory. */
@@ -94,13 +88,11 @@ export interface Scanner<Program extends ScanProgram = ScanProgram> {
   begin(): void
   /** Where these bytes begin in the memory, copied there where they do not lie in it; -1 where there is no room. */
   place(bytes: Uint8Array): number
-  scan(program: Program, count: number, trust: 'validated' | 'nothing'): Scanned
-  // What follows writes into `into[row]` for these rows, and nothing else.
-  /** murmur2 of the bytes of ascii, text and number spans, into `into[row]`. */
-  hash(spans: Spans, rows: Int32Array, count: number, into: Int32Array): void
+  /** The rows were validated before: each is JSON that parseEvent takes. */
+  scan(program: Program, count: number): Scanned
   /** The dictionary of a name, the same each time; undefined where there are enough of them. */
   dictionary(name: string): Dictionary | undefined
-  /** Numbers of ascii and text spans in a dictionary of this scanner, into `into[row]`; -1 for what it does not have. */
+  /** Numbers of ascii and text spans in a dictionary of this scanner, into `into[row]` for these rows alone; -1 for what it does not have. */
   intern(
     spans: Spans,
     rows: Int32Array,
@@ -108,6 +100,4 @@ export interface Scanner<Program extends ScanProgram = ScanProgram> {
     dictionary: Dictionary,
     into: Int32Array,
   ): void
-  /** The numbers at the spans, into `into[row]`; NaN where there is none. */
-  numbers(spans: Spans, rows: Int32Array, count: number, into: Float64Array): void
 }

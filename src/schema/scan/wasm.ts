@@ -4,6 +4,7 @@
  * before the others; what fits none is walked over by the tree.
  */
 import { must } from '../../core/assert.ts'
+import { canRun, instantiate } from '../../core/wasm.ts'
 import { flags } from './scanner.ts'
 import type { Dictionary, Scanned, ScanProgram, Scanner, ScanSpec, Spans } from './scanner.ts'
 import type { SlotKind, Template } from './template.ts'
@@ -25,9 +26,7 @@ interface Exports {
   ): void
   scanTemplate(template: number, list: number, count: number, misses: number): number
   scanGeneral(root: number, list: number, count: number, columns: number): void
-  hash(column: number, list: number, count: number, into: number): void
   intern(column: number, list: number, count: number, dictionary: number, into: number): void
-  numbers(column: number, list: number, count: number, into: number, left: number): number
 }
 
 interface Fitting {
@@ -49,7 +48,7 @@ interface WasmProgram extends ScanProgram {
 const maxRows = 1_024
 const maxColumns = 256
 const mostTemplates = 4
-/** Rows are a quarter of a batch of the largest; pages that are never touched cost nothing. */
+/** A batch is read from blocks that hold this much together at most. */
 const inputBytes = 40 * 2 ** 20
 const programBytes = 256 * 2 ** 10
 /** What a load may read behind the last row. */
@@ -68,21 +67,10 @@ const slotKinds: Readonly<Record<SlotKind, number>> = {
 }
 const undecidedFlag = 128
 const droppedFlag = 64
-/** What is used of it here: the types of Node leave it to those of browsers. */
-declare const WebAssembly: {
-  readonly validate: (bytes: Uint8Array) => boolean
-  readonly Module: new (bytes: Uint8Array) => object
-  readonly Memory: new (pages: { initial: number; maximum: number }) => { buffer: ArrayBuffer }
-  readonly Instance: new (
-    module: object,
-    imports: Record<string, Record<string, unknown>>,
-  ) => { readonly exports: unknown }
-}
-let compiled: object | undefined
 
 /** Whether this machine can run it. */
 export function hasSimd(): boolean {
-  return WebAssembly.validate(Buffer.from(wasmBinary, 'base64'))
+  return canRun(wasmBinary)
 }
 
 export class WasmScanner implements Scanner<WasmProgram> {
@@ -98,8 +86,7 @@ export class WasmScanner implements Scanner<WasmProgram> {
   readonly #list: Int32Array
   readonly #misses: Int32Array
   readonly #rows: Int32Array
-  readonly #hashes: Int32Array
-  readonly #numbers: Float64Array
+  readonly #codes: Int32Array
   readonly #spans: readonly Spans[]
   readonly #program: number
   readonly #dictionariesAt: number
@@ -115,7 +102,6 @@ export class WasmScanner implements Scanner<WasmProgram> {
     const rowFlags = tables.take(maxRows)
     const kept = tables.take(maxRows)
     const lists = [0, 1, 2, 3].map(() => tables.take(4 * maxRows))
-    const numbers = tables.take(8 * maxRows)
     const firsts = tables.take(4 * maxRows * maxColumns)
     const lasts = tables.take(4 * maxRows * maxColumns)
     const kinds = tables.take(maxRows * maxColumns)
@@ -123,25 +109,21 @@ export class WasmScanner implements Scanner<WasmProgram> {
     this.#dictionariesAt = tables.take(mostDictionaries * (dictionaryBytes + 16))
     this.#input = tables.take(inputBytes)
     this.#used = this.#input
-    const pages = Math.ceil((tables.used + slack) / 65_536)
-    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages })
+    const { wasm, memory } = instantiate<Exports>(wasmBinary, tables.used + slack)
     const { buffer } = memory
-    compiled ??= new WebAssembly.Module(Buffer.from(wasmBinary, 'base64'))
-    const instance = new WebAssembly.Instance(compiled, { env: { memory } })
-    this.#wasm = instance.exports as Exports
+    this.#wasm = wasm
     this.#wasm.configure(maxRows, starts, ends, rowFlags, kept, firsts, lasts, kinds)
-    this.memory = Buffer.from(buffer)
+    this.memory = memory
     this.#view = new DataView(buffer)
     this.rowStarts = new Int32Array(buffer, starts, maxRows)
     this.rowEnds = new Int32Array(buffer, ends, maxRows)
     this.#flags = new Uint8Array(buffer, rowFlags, maxRows)
     this.#kept = new Uint8Array(buffer, kept, maxRows)
-    const [list, misses, rows, hashes] = lists.map((at) => new Int32Array(buffer, at, maxRows))
+    const [list, misses, rows, codes] = lists.map((at) => new Int32Array(buffer, at, maxRows))
     this.#list = list!
     this.#misses = misses!
     this.#rows = rows!
-    this.#hashes = hashes!
-    this.#numbers = new Float64Array(buffer, numbers, maxRows)
+    this.#codes = codes!
     this.#spans = Array.from({ length: maxColumns }, (_, column) => ({
       starts: new Int32Array(buffer, firsts + 4 * maxRows * column, maxRows),
       ends: new Int32Array(buffer, lasts + 4 * maxRows * column, maxRows),
@@ -169,13 +151,8 @@ export class WasmScanner implements Scanner<WasmProgram> {
     return at
   }
 
-  scan(program: WasmProgram, count: number, trust: 'validated' | 'nothing'): Scanned {
+  scan(program: WasmProgram, count: number): Scanned {
     const { spec } = program
-    if (trust === 'nothing') {
-      this.#flags.fill(flags.unproven, 0, count)
-      for (let row = 0; row < count; row++) this.#rows[row] = row
-      return this.#scanned(spec, count, true)
-    }
     this.#lay(program)
     for (let row = 0; row < count; row++) this.#list[row] = row
     let left = count
@@ -194,14 +171,7 @@ export class WasmScanner implements Scanner<WasmProgram> {
     }
     this.#wasm.scanGeneral(root, this.#list.byteOffset, left, spec.paths.length)
     if (left > 0) this.#learn(program, count, left)
-    return this.#scanned(spec, count, false)
-  }
-
-  hash(spans: Spans, rows: Int32Array, count: number, into: Int32Array): void {
-    const list = this.#listed(rows, count)
-    const column = this.#spans.indexOf(spans) * maxRows
-    this.#wasm.hash(column, list, count, this.#hashes.byteOffset)
-    for (let i = 0; i < count; i++) into[rows[i]!] = this.#hashes[rows[i]!]!
+    return this.#scanned(spec, count)
   }
 
   dictionary(name: string): WasmDictionary | undefined {
@@ -223,21 +193,8 @@ export class WasmScanner implements Scanner<WasmProgram> {
   ): void {
     const list = this.#listed(rows, count)
     const column = this.#spans.indexOf(spans) * maxRows
-    this.#wasm.intern(column, list, count, dictionary.at, this.#hashes.byteOffset)
-    for (let i = 0; i < count; i++) into[rows[i]!] = this.#hashes[rows[i]!]!
-  }
-
-  numbers(spans: Spans, rows: Int32Array, count: number, into: Float64Array): void {
-    const list = this.#listed(rows, count)
-    const column = this.#spans.indexOf(spans) * maxRows
-    const left = this.#misses.byteOffset
-    const slow = this.#wasm.numbers(column, list, count, this.#numbers.byteOffset, left)
-    for (let i = 0; i < slow; i++) {
-      const row = this.#misses[i]!
-      const text = this.memory.toString('latin1', spans.starts[row], spans.ends[row])
-      this.#numbers[row] = Number(text)
-    }
-    for (let i = 0; i < count; i++) into[rows[i]!] = this.#numbers[rows[i]!]!
+    this.#wasm.intern(column, list, count, dictionary.at, this.#codes.byteOffset)
+    for (let i = 0; i < count; i++) into[rows[i]!] = this.#codes[rows[i]!]!
   }
 
   #listed(rows: Int32Array, count: number): number {
@@ -247,11 +204,11 @@ export class WasmScanner implements Scanner<WasmProgram> {
   }
 
   /** Collects the rows that were kept. */
-  #scanned(spec: ScanSpec, count: number, all: boolean): Scanned {
+  #scanned(spec: ScanSpec, count: number): Scanned {
     const rows = this.#rows
-    let kept = all ? count : 0
-    let undecided = all
-    for (let row = 0; row < count && !all; row++) {
+    let kept = 0
+    let undecided = false
+    for (let row = 0; row < count; row++) {
       if (this.#kept[row] === 0) continue
       rows[kept++] = row
       if ((this.#flags[row]! & undecidedFlag) !== 0) undecided = true
