@@ -148,6 +148,11 @@ export class ProcessRunner implements Runner {
     return bytes
   }
 
+  get behindMs(): number | undefined {
+    const open = this.#open
+    return open === undefined ? undefined : this.#options.env.clock.now() - open.inputs.appendTime
+  }
+
   get wakeAt(): number | undefined {
     return this.#open?.time.wakeAt
   }

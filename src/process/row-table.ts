@@ -25,7 +25,7 @@ export class RowTable {
   /** Keys are JSON, as in repartition topics. */
   readonly #typedKeys: boolean
   #capacity = firstRows
-  columns: Columns = newColumns(firstRows)
+  columns: Columns
   /** Of the value in its block; -1 for a tombstone. */
   starts = new Int32Array(firstRows)
   ends = new Int32Array(firstRows)
@@ -35,6 +35,7 @@ export class RowTable {
   constructor(input: number, typedKeys: boolean) {
     this.#input = input
     this.#typedKeys = typedKeys
+    this.columns = this.#newColumns(firstRows)
   }
 
   start(): void {
@@ -47,17 +48,15 @@ export class RowTable {
     const row = this.count
     const end = row + to - from
     while (end > this.#capacity) this.#grow()
-    const { partition, input, appendTime, timestamp, upstream, offset, origin } = this.columns
+    const { partition, appendTime, timestamp, upstream, offset } = this.columns
     const { starts, ends } = this
     const { timestamps, upstreams, valueStarts, valueLengths } = view
     for (let at = row, i = from; i < to; at++, i++) {
       partition[at] = place.task
-      input[at] = this.#input
       appendTime[at] = view.appendTime
       timestamp[at] = timestamps[i]!
       upstream[at] = upstreams === undefined ? place.task : upstreams[i]!
       offset[at] = place.baseOffset + i
-      origin[at] = at
       // Where there is no value start and length say so together.
       starts[at] = valueStarts[i]!
       ends[at] = valueStarts[i]! + valueLengths[i]!
@@ -94,9 +93,17 @@ export class RowTable {
     return runs[i]!
   }
 
+  /** What is the same in every batch is there already. */
+  #newColumns(rows: number): Columns {
+    const columns = newColumns(rows)
+    columns.input.fill(this.#input)
+    for (let row = 0; row < rows; row++) columns.origin[row] = row
+    return columns
+  }
+
   #grow(): void {
     const size = this.#capacity * 2
-    const columns = newColumns(size)
+    const columns = this.#newColumns(size)
     for (const name of Object.keys(columns) as (keyof Columns)[])
       columns[name].set(this.columns[name])
     this.columns = columns

@@ -78,6 +78,8 @@ export interface Runner {
   step(budget: StepBudget): StepResult
   /** Bytes this runner would add to a commit now; 0 only when it has nothing at all to commit. */
   readonly stagedBytes: number
+  /** How long ago the records were appended that it works on now, in milliseconds; undefined: someone waits for its commit. */
+  readonly behindMs?: number | undefined
   /** Monotonic time at which an idle runner wants to be stepped again; undefined for only when data arrives. */
   readonly wakeAt: number | undefined
   stage(writer: Writer): void

@@ -69,6 +69,8 @@ export class StageInputs {
     readonly upstream: number
     readonly watermark: number
   }[] = []
+  /** When the block was appended that was worked on last; wall clock. */
+  appendTime = Infinity
   /** Where retention lets an input begin again, by task and input. */
   readonly #lost = new Map<Task, Map<number, number>>()
 
@@ -213,6 +215,7 @@ export class StageInputs {
     }
     const { careful, mark } = this.#options
     const { view } = content
+    this.appendTime = view.appendTime
     const surplusTo = this.#surplusTo(input, task.partition)
     const left = input.shedding?.unread === true && this.#leaveOut(input, task, surplusTo)
     if (block.nextOffset <= task.positions[input.index]!) {

@@ -7,7 +7,7 @@ import { MillraceError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { CommitResult, Log, Writer } from '../log/log.ts'
 import type { Runner, StepResult } from './runner.ts'
-import { afterRound, WorkerLoop } from './worker.ts'
+import { afterRound, intervalOf, WorkerLoop } from './worker.ts'
 import type { RunnerFailure, WorkerEnd, WorkerPhase } from './worker.ts'
 
 const full = new MillraceError('MR2007', 'There are 0 bytes free.')
@@ -453,6 +453,13 @@ describe('a worker', () => {
     expect(done.length).toBeGreaterThan(0)
     expect(done).toEqual(upTo(done.length))
   })
+})
+
+test('a worker that is behind collects for as long as it is behind, up to five times the usual', () => {
+  expect([0, 19, 20, 50, 100, 1e9, -5].map((behind) => intervalOf(20, behind))).toEqual([
+    20, 20, 20, 50, 100, 100, 20,
+  ])
+  expect(intervalOf(20, Infinity)).toBe(100)
 })
 
 test('after a round of steps a worker commits only for a reason', () => {

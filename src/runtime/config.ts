@@ -19,7 +19,10 @@ export interface EngineOptions {
    * from this server.
    */
   readonly allowedOrigins?: readonly string[]
-  /** The longest a worker collects work before it commits while there is more to read. Default 20. */
+  /**
+   * The longest a worker collects work before it commits while there is more to read; one whose pipelines are all behind
+   * collects for as long as they are behind, up to five times this. Default 20.
+   */
   readonly commitIntervalMs?: number
   /** A worker that shows no progress for this long is ended and replaced, at least 200. Default 30,000. */
   readonly watchdogMs?: number

@@ -74,9 +74,12 @@ export class Combine implements Operator, StagedOutput {
     const columns = this.#paths.map((path) => (path === undefined ? path : batch.column(path)))
     let groups: Groups | undefined
     let of = -1
+    let start = Number.NaN
     for (let i = 0; i < selection.count; i++) {
       const row = selection.rows[i]!
-      const start = Math.floor(batch.timestamp[row]! / sizeMs) * sizeMs
+      const time = batch.timestamp[row]!
+      // Most rows are of the window of the row before.
+      if (!(time >= start && time < start + sizeMs)) start = Math.floor(time / sizeMs) * sizeMs
       const late = batch.watermark[row]! >= start + sizeMs + latenessMs
       if (late || !this.#read(row, columns)) {
         whole.add(row)
